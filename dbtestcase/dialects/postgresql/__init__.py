@@ -1,0 +1,179 @@
+"""PostgreSQL: how its databases are identified, emptied, remembered and restored."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, List, Optional, Tuple
+
+from ... import _compat
+from ...errors import UnsafeDatabaseError
+from .. import Identity, describe
+from . import claim as claiming
+from .baseline import Baseline
+from .control import Control
+from .databases import ensure_database
+from .drop import drop_everything, inventory
+
+INSUFFICIENT_PRIVILEGE = "42501"
+
+_IDENTIFY = """
+SELECT current_catalog::text, d.oid, d.datistemplate,
+       pg_catalog.current_setting('server_version'),
+       pg_catalog.pg_postmaster_start_time()::text,
+       pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
+       pg_catalog.current_setting('port')
+  FROM pg_catalog.pg_database d WHERE d.datname = current_catalog
+"""
+
+
+def _identity(row: Tuple[Any, ...]) -> Identity:
+    name, oid, template, version, started, address, port, socket_port = row
+    return Identity(
+        # The start of a server to the microsecond tells servers apart for any role to see.
+        key=("postgresql", started, int(oid)),
+        name=name,
+        place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
+        version="PostgreSQL %s" % version.split()[0],
+        template=template,
+    )
+
+
+def _is_missing(error: BaseException, name: str) -> bool:
+    # A driver has no code for an error at connecting; the server's own word is in the text.
+    return 'database "%s" does not exist' % name in str(error)
+
+
+class PostgreSQL:
+    """One PostgreSQL database and the connection that clears it.
+
+    :param engine: an engine on the database.
+    :param identity: what :meth:`identify` said of it.
+    :param lock_timeout: seconds that a statement may wait for a lock.
+    """
+
+    def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
+        self.identity = identity
+        self.control = Control(engine, lock_timeout)
+        (row,) = self.control.execute(_IDENTIFY)
+        if _identity(row).key != identity.key:
+            self.close()
+            raise UnsafeDatabaseError(
+                "%r does not always lead to the same database: first to %s, then to %s. Nothing was"
+                " touched." % (engine, describe(identity), describe(_identity(row)))
+            )
+
+    @staticmethod
+    def identify(engine: Any) -> Identity:
+        """Ask a live connection of the engine where it leads.
+
+        The URL is no witness: arguments in it, ``connect_args``, a ``creator``, listeners, ``PG*``
+        variables and service files all lead a connection elsewhere.
+        """
+        return PostgreSQL._identify(_compat.spare_connection(engine))
+
+    @staticmethod
+    def identify_anew(engine: Any) -> Identity:
+        """Ask where a new connection leads, made beside the pool."""
+        return PostgreSQL._identify(_compat.new_connection(engine))
+
+    @staticmethod
+    def _identify(fairy: Any) -> Identity:
+        try:
+            cursor = _compat.dbapi_connection(fairy).cursor()
+            cursor.execute(_IDENTIFY)
+            row = cursor.fetchone()
+            cursor.close()
+        finally:
+            fairy.close()
+        return _identity(row)
+
+    def claim(self) -> bool:
+        """Take the database for this run until it ends; false where another run has it."""
+        return claiming.claim(self.control)
+
+    def holder(self) -> Optional[str]:
+        """Return a line about the run that has the database."""
+        return claiming.holder(self.control)
+
+    def create_database(self, name: str) -> Optional[bool]:
+        """Create a database of the server; ``None`` where it is missing and may not be made."""
+        try:
+            return ensure_database(self.control, name)
+        except Exception as error:
+            if _compat.sqlstate(error) == INSUFFICIENT_PRIVILEGE:
+                return None
+            raise
+
+    @classmethod
+    def create_configured(cls, engine: Any, error: BaseException, allowed: Any) -> Optional[str]:
+        """Create the database that an engine is configured for, if that is all that is missing.
+
+        :param error: what the attempt to connect said.
+        :param allowed: tells whether a database of a name may be made.
+        :return: the name of the created database, or ``None``.
+        """
+        name = engine.url.database
+        if not name or not allowed(name) or not _is_missing(error, name):
+            return None
+        with claiming.leading_to(engine, "postgres"):
+            control = Control(engine)
+        try:
+            ensure_database(control, name)
+        finally:
+            control.close()
+        return str(name)
+
+    def sibling(self, engine: Any, name: str) -> Optional["PostgreSQL"]:
+        """Return another database of the server, or ``None`` if the engine will not lead there."""
+        with claiming.leading_to(engine, name):
+            identity = self.identify_anew(engine)
+            if identity.name != name:
+                return None
+            return PostgreSQL(engine, identity, self.lock_timeout)
+
+    def lead_here(self, engine: Any) -> Callable[[], None]:
+        """Lead an engine's new connections to this database; return what takes it back."""
+        return claiming.lead_to(engine, self.identity.name)
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds that a statement may wait for a lock."""
+        return self.control.lock_timeout
+
+    def set_lock_timeout(self, seconds: float) -> None:
+        """Bound the waits of the control connection, where the bound has changed."""
+        if seconds != self.control.lock_timeout:
+            self.control.lock_timeout = seconds
+            self.control.settle()
+
+    def forget_connections(self, engines: Iterable[Any]) -> None:
+        """Let the pools start anew: types and plans that connections remember are gone."""
+        for engine in engines:
+            engine.dispose()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the control connection can still be used in this process."""
+        return self.control.alive
+
+    def close(self) -> None:
+        """Close the control connection."""
+        self.control.close()
+
+    def inventory(self) -> List[Tuple[str, str]]:
+        """Return the kinds and names of what a reset would drop."""
+        return inventory(self.control)
+
+    def drop_everything(self) -> List[Tuple[str, str]]:
+        """Drop every object that is not the system's or an extension's; return what there was."""
+        return drop_everything(self.control)
+
+    def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
+        """Remember the catalog, the rows and the sequences as they are now."""
+        return Baseline.take(self.control, schema=schema)
+
+    def restore(self, baseline: Baseline) -> Optional[str]:
+        """Make rows and sequences equal to the base line; return what stands against it."""
+        return baseline.restore(self.control)
+
+
+DIALECT = PostgreSQL

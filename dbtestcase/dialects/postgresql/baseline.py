@@ -1,0 +1,140 @@
+"""What a database is when a test begins, and the way back to it that is proved to lead there."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import List, Optional
+
+from ... import _compat
+from . import emptying
+from .control import Control
+from .fingerprint import Fingerprint
+from .prepared import run_together, session
+from .rows import Found, Rows, read_found
+from .tables import Tables
+from .transactions import settled
+
+# What says nothing about the rows: lost connections, waits that took too long, deadlocks, a server
+# that shuts down or is full.
+_NOT_ABOUT_ROWS = ("08", "40P01", "53", "55P03", "57")
+
+
+class Baseline:
+    """The state of one database: its catalog, its rows, its sequences and large objects.
+
+    Make one with :meth:`take`; it holds for every control connection to that database.
+    """
+
+    def __init__(self, fingerprint: Fingerprint, rows: Rows) -> None:
+        self.fingerprint = fingerprint
+        self.rows = rows
+
+    @classmethod
+    def take(cls, control: Control, schema: Optional["Baseline"] = None) -> "Baseline":
+        """Remember the database as it is now.
+
+        :param control: the connection that looks.
+        :param schema: an earlier base line; its catalog is shared if it is still the same.
+        :return: the new base line.
+        :raises BlockedDatabaseError: if a transaction stays open in the database.
+        """
+        replica = session(control).replica
+        if schema is not None and not schema.fingerprint.changes(control):
+            fingerprint, tables = schema.fingerprint, schema.rows.tables
+        else:
+            fingerprint, tables = Fingerprint(control), Tables(control, replica)
+        with settled(control) as snapshot:
+            rows = Rows(control, tables, snapshot)
+        return cls(fingerprint, rows)
+
+    def restore(self, control: Control) -> Optional[str]:
+        """Make the database equal to the base line, if only rows and sequences differ.
+
+        :param control: the connection that compares and empties.
+        :return: ``None`` when the database equals the base line, else a sentence: what differs
+            that only dropping and creating mends. It may be half emptied then.
+        :raises Exception: the driver's errors, where a lock was not to be had or the connection
+            was lost.
+        """
+        replica = session(control).replica
+        try:
+            found = self.rows.look(control)
+        except Exception as error:
+            return self.fingerprint.changes(control) or _said(error)
+        sentence = self._changes(control)
+        if sentence or not found.sizes:
+            return sentence
+        try:
+            plan = emptying.plan(self.rows, found.sizes, replica)
+            return self._put_back(control, plan, found)
+        except emptying.Impossible as impossible:
+            return str(impossible)
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                control.execute("ROLLBACK")
+            return _said(error)
+
+    def matches(self, control: Control) -> Optional[str]:
+        """Compare everything, trusting no shortcut, and change nothing.
+
+        :return: ``None`` when the database equals the base line, else a sentence on what differs.
+        """
+        sentence = self._changes(control)
+        if sentence:
+            return sentence
+        found = self.rows.look(control)
+        names = self._names(found) or self.rows.differences(control)
+        return "%s differs" % ", ".join(names) if names else None
+
+    def _changes(self, control: Control) -> Optional[str]:
+        if self.rows.unknown:
+            names = ", ".join(self.rows.unknown)
+            return "what %s contains is hidden from this role" % names
+        return self.fingerprint.changes(control)
+
+    def _put_back(self, control: Control, plan: emptying.Plan, seen: Found) -> Optional[str]:
+        """Run the plan and look again in a transaction of its own, all in one round trip."""
+        before, after = self.rows.ask_again(control, plan.fills)
+        statements = ["BEGIN"] + _prepared(control, plan) + before + ["COMMIT"]
+        answers = [run_together(control, statements + after[:1])[0]]
+        answers += [control.execute(ask)[0] for ask in after[1:]]
+        found = read_found(answers)
+        names = self._names(found) or self.rows.different_views(control, plan.views)
+        if names:
+            return "%s differs after it was emptied" % ", ".join(names)
+        sentence = self._move_mark(control, seen, found) if plan.fills else None
+        if plan.writes_catalog:
+            sentence = sentence or self.fingerprint.changes(control)
+        return sentence
+
+    def _move_mark(self, control: Control, seen: Found, found: Found) -> Optional[str]:
+        """Compare from now on with the new rows, once nobody can have written beside them."""
+        if not seen.snapshot.open and found.mark == str((seen.snapshot.xmax + 1) % 2**32):
+            self.rows.compare_from(found.mark)  # the only transaction since was ours
+            return None
+        with settled(control) as snapshot:
+            names = self.rows.differences(control)
+            self.rows.compare_from(snapshot.mark)
+            names = names or self._names(self.rows.look(control))
+        return "%s differs after it was filled" % ", ".join(names) if names else None
+
+    def _names(self, found: Found) -> List[str]:
+        tables = self.rows.tables
+        names = {oid: "table %s" % table.name for oid, table in tables.tables.items()}
+        names.update((each.oid, "sequence %s" % each.name) for each in tables.sequences)
+        return [names.get(oid, "a large object") for oid in found.sizes]
+
+
+def _prepared(control: Control, plan: emptying.Plan) -> List[str]:
+    """Tests of a class write the same tables: what empties them is prepared, rows apart."""
+    if plan.fills:
+        return plan.statements
+    return [session(control).again(control, sql) for sql in plan.statements]
+
+
+def _said(error: Exception) -> str:
+    """Return what the server says against emptying, or raise it if it is about something else."""
+    state = _compat.sqlstate(error)
+    if state is None or state.startswith(_NOT_ABOUT_ROWS):
+        raise error
+    return "the server said: %s" % str(error).strip().split("\n")[0]

@@ -1,0 +1,188 @@
+"""Drop everything that a database holds, known to a metadata or not, with CASCADE, in batches."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from ... import _compat
+from ...errors import ConfigurationError
+from .control import Control
+from .objects import Extensions, Found, installed_extensions, inventory, look
+
+__all__ = ["drop_everything", "installed_extensions", "inventory"]
+
+# A table with keys, indexes and a sequence takes about ten locks and a server has some thousands
+# for all its sessions, so this leaves room for others.
+_BATCH = 50
+_PASSES = 5
+_SHOWN = 20
+
+_OUT_OF_LOCKS = "53200"
+_DEADLOCK = "40P01"
+# What says nothing about the object that was to be dropped: lost connections, waits that took too
+# long, a server that shuts down or is full.
+_NOT_ABOUT_OBJECTS = ("08", "55P03", "57", "53100", _DEADLOCK)
+
+_RENAMED_PUBLIC = """
+SELECT quote_ident(nspname) FROM pg_namespace
+ WHERE oid = 2200 AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public')
+"""
+
+_MAY_CREATE_PUBLIC = """
+SELECT has_database_privilege(current_database(), 'CREATE')
+ WHERE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public')
+"""
+
+# As initdb makes it. Before PostgreSQL 15 it belongs to the superuser of initdb, so that an
+# ordinary role can only have it for itself.
+_PUBLIC_COMMENT = "COMMENT ON SCHEMA public IS 'standard public schema'"
+_PUBLIC = (
+    "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
+    _PUBLIC_COMMENT,
+    "GRANT USAGE ON SCHEMA public TO PUBLIC",
+)
+_PUBLIC_BEFORE_15 = (
+    "CREATE SCHEMA public",
+    _PUBLIC_COMMENT,
+    "GRANT ALL ON SCHEMA public TO PUBLIC",
+)
+
+
+def drop_everything(
+    control: Control, extensions: Optional[Extensions] = None
+) -> List[Tuple[str, str]]:
+    """Drop every object of the connected database that is not the system's or an extension's.
+
+    Each batch is a transaction of its own. Nothing is dropped or emptied through a foreign table
+    or server, and no publisher is asked. The schema ``public`` stays, or is made again.
+
+    :param control: the connection that drops; safeguard.py has checked where it leads.
+    :param extensions: what should be installed: others are dropped and missing ones created; by
+        default extensions are left as they are.
+    :return: kinds and identities of what was dropped, as :func:`inventory` gives them.
+    :raises ConfigurationError: something is left that the role may not drop.
+    :raises Exception: the driver's errors, where a lock was not to be had in time, where a
+        deadlock came back three times, or where the connection was lost.
+    """
+    _rename_public_back(control)
+    found = dropped = look(control, extensions)
+    for _ in range(_PASSES):
+        if not found:
+            break
+        refused = _run([one.statement for one in found], control)
+        before, found = found, look(control, extensions)
+        if set(before) <= set(found):
+            break
+    if found:
+        raise ConfigurationError(_left_words(control, found, refused))
+    _create_public(control)
+    _create_extensions(control, extensions or {})
+    return [(one.kind, one.identity) for one in dropped]
+
+
+def _run(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
+    """Run statements in batches and return those that were refused."""
+    refused: Dict[str, Exception] = {}
+    for start in range(0, len(statements), _BATCH):
+        refused.update(_run_batch(statements[start : start + _BATCH], control))
+    return refused
+
+
+def _run_batch(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
+    """Run statements in one transaction; where that fails, each half in one of its own."""
+    try:
+        _execute(";\n".join(statements), control)
+    except Exception as error:
+        state = _compat.sqlstate(error)
+        if state is None or state.startswith(_NOT_ABOUT_OBJECTS):
+            raise
+        if len(statements) == 1:
+            return {statements[0]: error}
+        middle = len(statements) // 2
+        refused = _run_batch(statements[:middle], control)
+        refused.update(_run_batch(statements[middle:], control))
+        return refused
+    return {}
+
+
+def _execute(sql: str, control: Control) -> None:
+    for last_time in (False, False, True):
+        try:
+            control.execute(sql)
+            return
+        except Exception as error:
+            if last_time or _compat.sqlstate(error) != _DEADLOCK:
+                raise
+
+
+def _rename_public_back(control: Control) -> None:
+    """Rename what was schema ``public``: it keeps owner, privileges, comment and extensions."""
+    for (name,) in control.execute(_RENAMED_PUBLIC):
+        _run_batch(["ALTER SCHEMA %s RENAME TO public" % name], control)
+
+
+def _create_public(control: Control) -> None:
+    for (may_create,) in control.execute(_MAY_CREATE_PUBLIC):
+        if may_create:
+            new = control.server_version >= 150000
+            control.execute(";\n".join(_PUBLIC if new else _PUBLIC_BEFORE_15))
+
+
+def _create_extensions(control: Control, extensions: Extensions) -> None:
+    installed = installed_extensions(control)
+    for name in sorted(set(extensions) - set(installed)):
+        place = extensions[name]
+        try:
+            for statement in _create_extension(control, name, place):
+                control.execute(statement)
+        except Exception as error:
+            if _compat.sqlstate(error) is None:
+                raise
+            raise ConfigurationError(
+                "The extension {0} was dropped from database {1} and cannot be created again: {2}."
+                " Let a role that may run: CREATE EXTENSION {0}".format(
+                    _quoted(name), _database(control), _first_line(error)
+                )
+            ) from error
+
+
+def _create_extension(
+    control: Control, name: str, place: Optional[Tuple[str, str]]
+) -> Iterable[str]:
+    if place is None:
+        return ["CREATE EXTENSION IF NOT EXISTS %s CASCADE" % _quoted(name)]
+    schema, version = map(_quoted, place)
+    schemas = control.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [place[0]])
+    create_schema = [] if schemas else ["CREATE SCHEMA %s" % schema]
+    create = "CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s CASCADE"
+    return create_schema + [create % (_quoted(name), schema, version)]
+
+
+def _quoted(name: str) -> str:
+    return '"%s"' % name.replace('"', '""')
+
+
+def _database(control: Control) -> str:
+    return '"%s"' % control.execute("SELECT current_database()")[0][0]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _left_words(control: Control, found: Sequence[Found], refused: Dict[str, Exception]) -> str:
+    ((role,),) = control.execute("SELECT current_user")
+    lines = []
+    for one in found[:_SHOWN]:
+        owner = " of role %s" % one.owner if one.owner else ""
+        error = refused.get(one.statement)
+        reason = _first_line(error) if error else "it is there again after it was dropped"
+        lines.append("  %s %s%s: %s" % (one.kind, one.identity, owner, reason))
+    if len(found) > _SHOWN:
+        lines.append("  ... and %d more" % (len(found) - _SHOWN))
+    owners = sorted({one.owner for one in found if one.owner} - {role})
+    return (
+        "cannot drop everything in %s as role %s, %d left:\n%s\n"
+        "  Drop them as %s, or let the tests connect as a role that may."
+        % (_database(control), role, len(found), "\n".join(lines), " and ".join(owners) or "owner")
+    )

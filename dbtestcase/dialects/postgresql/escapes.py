@@ -1,0 +1,52 @@
+"""Did anything get past the outer transaction? Transaction numbers tell, whoever wrote."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+_TABLES = """
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+UNION ALL SELECT 'pg_catalog.pg_largeobject_metadata'
+ ORDER BY 1
+"""
+
+
+def committed_since(snapshot: str) -> str:
+    """Return an expression: the numbers of transactions that ended well since a snapshot.
+
+    What rolled back has a number as well, but is known to have. Every change of rows or of the
+    catalog takes a number; only moving a sequence may not.
+
+    :param snapshot: what ``txid_current_snapshot()`` gave.
+    """
+    return (
+        "(SELECT pg_catalog.array_agg(x)::text FROM ("
+        "SELECT pg_catalog.txid_snapshot_xip('{0}') AS x UNION ALL"
+        " SELECT pg_catalog.generate_series(pg_catalog.txid_snapshot_xmax('{0}'),"
+        " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1)) AS numbers"
+        " WHERE pg_catalog.txid_status(x) = 'committed')"
+    ).format(snapshot)
+
+
+def tables_written(control: Any, snapshot: str) -> List[str]:
+    """Return the tables with rows that transactions since a snapshot wrote and committed.
+
+    :param control: the control connection.
+    :param snapshot: what ``txid_current_snapshot()`` gave.
+    """
+    ((numbers,),) = control.execute("SELECT " + committed_since(snapshot))
+    if not numbers:
+        return []
+    found = []
+    for (table,) in control.execute(_TABLES):
+        # A row has the lower half of the number: the upper half is the same for years.
+        rows = control.execute(
+            "SELECT 1 FROM %s WHERE xmin::text::bigint ="
+            " ANY (SELECT x & 4294967295 FROM pg_catalog.unnest('%s'::bigint[]) x) LIMIT 1"
+            % (table, numbers)
+        )
+        if rows:
+            found.append(str(table))
+    return found
