@@ -1,0 +1,127 @@
+"""The words for who holds what: a backend, a prepared transaction, a checkout, a dry pool."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, List, Optional
+
+from . import _checkouts, _compat
+from .dialects.postgresql.locks import Backend, Prepared
+from .errors import BlockedDatabaseError
+
+_QUERY = 100  # characters of a query that are shown
+_NAMES = 4  # names of tables that are shown
+
+
+def duration(seconds: Optional[float]) -> str:
+    """Return a time as it is said: ``0.4 s``, ``12 s``, ``3 min``, ``2 h``."""
+    seconds = max(0.0, seconds or 0.0)
+    if seconds < 10:
+        return "%.1f s" % seconds
+    if seconds < 120:
+        return "%d s" % seconds
+    return "%d min" % (seconds / 60) if seconds < 7200 else "%d h" % (seconds / 3600)
+
+
+def of_backend(backend: Backend) -> List[str]:
+    """Return the lines about one backend: who, since when, what it holds, what it ran."""
+    checkout = _checkouts.of_pid(backend.pid)
+    parts = ["pid %d %s%s" % (backend.pid, _name(backend), _origin(backend, checkout))]
+    if backend.state is None:
+        parts.append("its state and query are hidden from this role")
+    else:
+        parts.append("%s for %s" % (backend.state, duration(backend.seconds)))
+    if backend.blocked_by:
+        parts.append("waits behind %s%s" % (_pids(backend), _names(" for ", backend.wanted)))
+    if backend.held:
+        parts.append("holds" + _names(" ", backend.held))
+    lines = ["  " + ", ".join(parts)]
+    if backend.state is not None and backend.query:
+        said = "its query" if backend.state == "active" else "last query"
+        lines.append("      %s: %s" % (said, _short(backend.query)))
+    if checkout is not None:
+        lines.append("      " + of_checkout(checkout))
+    return lines
+
+
+def of_prepared(prepared: Prepared, place: Optional[_checkouts.Place] = None) -> List[str]:
+    """Return the lines about one prepared transaction."""
+    lines = [
+        '  prepared transaction "%s" of role "%s" for %s%s'
+        % (
+            prepared.gid,
+            prepared.role,
+            duration(prepared.seconds),
+            _names(", holds ", prepared.held),
+        ),
+        "      it outlives its connection; to end it: ROLLBACK PREPARED '%s'"
+        % prepared.gid.replace("'", "''"),
+    ]
+    return lines + ["      prepared by " + _place(place)] if place else lines
+
+
+def of_checkout(checkout: _checkouts.Checkout) -> str:
+    """Return who checked a connection out, on which line of the user's code."""
+    return "checked out %s ago by %s" % (
+        duration(time.monotonic() - checkout.since),
+        _place(checkout),
+    )
+
+
+def dry_pool(test: Any, pool: Any, error: Any) -> Any:
+    """Return the error for a pool that has no connection left to give.
+
+    It is a ``sqlalchemy.exc.TimeoutError`` as well, which is what a caller may expect.
+    """
+    out = [each for each in _checkouts.opened() if getattr(each.fairy(), "_pool", None) is pool]
+    lines = [
+        "%s waited %.1f s for a connection: all %d of the pool are checked out."
+        % (test.name, _compat.set_pool_timeout(pool, None) or 0.0, len(out))
+    ]
+    for checkout in out:
+        pid = _compat.backend_pid(checkout.dbapi)
+        lines.append("  %s%s" % ("pid %d, " % pid if pid else "", of_checkout(checkout)))
+    lines.append("  Close what is not needed any more, or give the engine a larger pool_size.")
+    return _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
+
+
+def _name(backend: Backend) -> str:
+    if backend.application:
+        return '"%s"' % backend.application
+    return 'of role "%s"' % backend.role if backend.role else "of the server itself"
+
+
+def _origin(backend: Backend, checkout: Any) -> str:
+    if checkout is not None:
+        return " of this process"
+    if backend.address:
+        return " from %s" % backend.address
+    return " from a local socket" if backend.port is not None else ""
+
+
+def _pids(backend: Backend) -> str:
+    return " and ".join(
+        "pid %d" % pid if pid else "a prepared transaction" for pid in backend.blocked_by
+    )
+
+
+def _names(before: str, names: List[str]) -> str:
+    if not names:
+        return ""
+    more = len(names) - _NAMES
+    return before + ", ".join(names[:_NAMES]) + (" and %d more" % more if more > 0 else "")
+
+
+def _short(query: str) -> str:
+    query = " ".join(query.split())
+    return query if len(query) <= _QUERY else query[:_QUERY] + " ..."
+
+
+def _place(place: _checkouts.Place) -> str:
+    thread = "" if place.thread.name == "MainThread" else ', thread "%s"' % place.thread.name
+    by = place.test or "something outside of any test"
+    if not place.lines:
+        return by + thread
+    at = "%s in %s" % (place.lines[0], place.lines[0].function)
+    called = ", called at %s" % (place.lines[-1],) if len(place.lines) > 1 else ""
+    return "%s at %s%s%s" % (by, at, called, thread)

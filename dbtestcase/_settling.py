@@ -1,0 +1,213 @@
+"""What holds on every connection of a running test: its name, a bound on its waits, and that
+nothing which the test did to a session is left for the next one."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
+
+import sqlalchemy as sa
+from sqlalchemy.pool import Pool
+
+from . import _checkouts, _compat
+from .dialects.postgresql import settings
+
+_INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
+_CACHED = 2000
+
+DryPool = Callable[["Running", Any, Any], BaseException]
+
+
+class _Session:
+    """What a connection's session was set to, and whether a test did something lasting to it."""
+
+    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by")
+
+    def __init__(self) -> None:
+        self.name: Optional[str] = None
+        self.before: Any = None
+        self.milliseconds = 0
+        self.reported: Any = None
+        self.spoiled_by: Any = None
+
+
+class Running:
+    """A test while it runs: its name, its engines and how long its connections may wait."""
+
+    def __init__(
+        self, engines: Iterable[Any], name: str, lock_timeout: float, controls: Mapping[Any, Any]
+    ) -> None:
+        self.engines = list(engines)
+        self.name = name
+        self.lock_timeout = lock_timeout
+        self.controls = dict(controls)
+        self.locations = {_compat.location(each._dbapi) for each in self.controls.values()} - {None}
+        self.milliseconds = max(1, int(lock_timeout * 1000))
+        self.label = "dbtestcase %s" % name
+        self.used: Dict[int, Any] = {}
+        self._guarded: List[Any] = []
+
+    def concerns(self, pool: Any, dbapi: Any) -> bool:
+        """Tell whether a connection is to a database of the test, of whichever engine."""
+        if any(engine.pool is pool for engine in self.engines):
+            return True
+        return bool(self.locations) and _compat.location(dbapi) in self.locations
+
+    def guard(self, pool: Any, dry: DryPool) -> None:
+        """Have a pool that runs dry say so within the bound, and say who has its connections."""
+        before = _compat.set_pool_timeout(pool, None)
+        if before is None or "_do_get" in vars(pool):
+            return
+        _compat.set_pool_timeout(pool, min(before, self.lock_timeout))
+        ordinary = pool._do_get
+
+        def get() -> Any:
+            try:
+                return ordinary()
+            except sa.exc.TimeoutError as error:
+                told = dry(self, pool, error)
+            raise told
+
+        pool._do_get = get
+        self._guarded.append((pool, before))
+
+    def release(self) -> None:
+        """Let the pools wait as long as they did before."""
+        for pool, seconds in self._guarded:
+            del pool._do_get
+            _compat.set_pool_timeout(pool, seconds)
+        del self._guarded[:]
+
+
+_running: Optional[Running] = None
+_watching = False
+_dry_pool: DryPool
+# What is known of a statement: the name of the transaction that it prepares, or whether it leaves
+# something in the session.
+_lasting: Dict[str, Union[str, bool]] = {}
+# Where this process prepared transactions (2PC), by their names.
+prepared: Dict[str, _checkouts.Place] = {}
+
+
+def watch(dry_pool: DryPool) -> None:
+    """Settle connections when they are checked out while a test runs, from now on."""
+    global _watching, _dry_pool
+    _dry_pool = dry_pool
+    if not _watching:
+        _watching = True
+        sa.event.listen(Pool, "checkout", _checked_out)
+        sa.event.listen(sa.engine.Engine, "before_cursor_execute", _executing)
+        sa.event.listen(sa.engine.Engine, "prepare_twophase", _prepared)
+
+
+def running() -> Optional[Running]:
+    """Return the test that runs now."""
+    return _running
+
+
+def begin(
+    engines: Iterable[Any], name: str, lock_timeout: float, controls: Mapping[Any, Any]
+) -> None:
+    """Have connections settled for a test (or for a class, between its tests) from now on."""
+    global _running
+    end()
+    _running = Running(engines, name, lock_timeout, controls)
+    for engine in _running.engines:
+        _running.guard(engine.pool, _dry_pool)
+
+
+def end() -> None:
+    """Throw away the sessions that the test changed; set the others back at their next checkout."""
+    global _running
+    test, _running = _running, None
+    if test is None:
+        return
+    test.release()
+    for record in list(test.used.values()):
+        session = record.info.get(_INFO)
+        if session is not None and _is_spoiled(record, session):
+            session.spoiled_by = session.spoiled_by or test
+            if not _checkouts.is_out(record):
+                record.invalidate()
+
+
+def _is_spoiled(record: Any, session: _Session) -> bool:
+    dbapi = _compat.dbapi_connection(record)
+    if dbapi is None or dbapi.closed:
+        return False
+    if session.spoiled_by is not None or record.info.get(_checkouts.RAW):
+        return True
+    return session.reported is not None and _compat.reported_settings(dbapi) != session.reported
+
+
+def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
+    session, test = record.info.get(_INFO), _running
+    if session is not None and session.spoiled_by not in (None, test):
+        raise sa.exc.DisconnectionError("an earlier test changed this session")
+    if test is None:
+        if session is not None and session.before is not None:
+            _set_back(dbapi, session)
+    elif session is None or session.name != test.label or id(record) not in test.used:
+        if hasattr(dbapi, "info") and test.concerns(fairy._pool, dbapi):
+            test.guard(fairy._pool, _dry_pool)
+            _settle(dbapi, record, test)
+
+
+def _settle(dbapi: Any, record: Any, test: Running) -> None:
+    session = record.info.setdefault(_INFO, _Session())
+    test.used[id(record)] = record
+    if session.name == test.label or _compat.transaction_status(dbapi) != _compat.IDLE:
+        return
+    if session.before is not None and session.milliseconds != test.milliseconds:
+        _set_back(dbapi, session)
+    if session.before is None:
+        session.before = _run(dbapi, settings.settle(test.label, test.milliseconds))[:2]
+        session.milliseconds = test.milliseconds
+    else:
+        _run(dbapi, settings.rename(test.label))
+    session.name = test.label
+    session.reported = _compat.reported_settings(dbapi)
+
+
+def _set_back(dbapi: Any, session: _Session) -> None:
+    if _compat.transaction_status(dbapi) == _compat.IDLE:
+        _run(dbapi, settings.restore(session.before))
+        session.name = session.before = session.reported = None
+
+
+def _run(dbapi: Any, sql: str) -> Any:
+    """Run a statement in a transaction of its own, on a connection just checked out.
+
+    :raises sqlalchemy.exc.DisconnectionError: if the connection turns out to be dead; the pool
+        then makes another one in its place.
+    """
+    try:
+        before = _compat.set_autocommit(dbapi)
+        cursor = dbapi.cursor()
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        cursor.close()
+        _compat.set_autocommit(dbapi, before)
+    except Exception as error:
+        if dbapi.closed:
+            raise sa.exc.DisconnectionError(str(error)) from error
+        raise
+    return tuple(row.values() if isinstance(row, dict) else row or ())
+
+
+def _executing(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+    lasting = _lasting.get(statement)
+    if lasting is None:
+        if len(_lasting) >= _CACHED:
+            _lasting.clear()
+        gid = settings.prepared_by(statement)
+        lasting = gid or settings.outlives_its_transaction(statement)
+        _lasting[statement] = lasting
+    if lasting and conn.dialect.name == "postgresql":
+        if isinstance(lasting, str):
+            _prepared(conn, lasting)
+        else:
+            conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
+
+
+def _prepared(conn: Any, xid: Any) -> None:
+    prepared[str(xid)] = _checkouts.Place()

@@ -1,0 +1,270 @@
+"""Who blocks us, and the words for it.
+
+Looking comes before locking: what is in the way is seen without waiting for it, what this process
+left there is taken back, and what remains by the end of the bound is named, never waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Iterable, List, Optional, TextIO, Tuple, TypeVar
+
+import sqlalchemy as sa
+
+from . import _blocked, _compat, _settling, sessions
+from ._leaks import Leak, of_place
+from .dialects.postgresql import locks as server
+from .errors import BlockedDatabaseError
+
+LOCK_TIMEOUT, STATEMENT_TIMEOUT, DEADLOCK, FULL = "55P03", "57014", "40P01", "53300"
+_FULL_TEXTS = ("too many clients", "too many connections", "remaining connection slots")
+_TERMINATING = 1.0  # seconds that a backend may take to end
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
+
+Result = TypeVar("Result")
+
+
+def ensure_free(
+    control: Any,
+    database_name: str,
+    test_name: str,
+    leaks: Iterable[Leak] = (),
+    lock_timeout: float = 5.0,
+    terminate_blockers: bool = False,
+    exclusive: bool = False,
+) -> List[Leak]:
+    """Return when nothing is in the way of a reset; one query when nothing is.
+
+    What connections of this process hold is rolled back first. The transactions of others, and
+    statements of this process that are at work, are waited for.
+
+    :param control: the control connection on the database.
+    :param leaks: what :func:`sessions.free` found before, for the error.
+    :param lock_timeout: seconds to wait at most.
+    :param terminate_blockers: end other backends of the same role on this database.
+    :param exclusive: whether tables are to be dropped, and not only emptied.
+    :return: what had to be freed.
+    :raises BlockedDatabaseError: if something is still in the way then; it names it.
+    """
+    deadline = time.monotonic() + lock_timeout
+    freed: List[Leak] = []
+    unread: List[int] = []
+    pause = _FIRST_PAUSE
+    while True:
+        pids, gids = server.in_the_way(control, exclusive)
+        if not pids and not gids:
+            return freed
+        done = _free(control, pids, gids, unread, deadline)
+        if terminate_blockers and not done:
+            done = [leak for pid in pids for leak in _terminate(control, pid)]
+        freed += done
+        if done and time.monotonic() < deadline:
+            continue
+        if time.monotonic() >= deadline:
+            raise _error(
+                _cannot(
+                    database_name, test_name, "the reset", "waited %.1f s for a lock" % lock_timeout
+                ),
+                _lines(control, pids, gids)
+                + ["  " + str(leak) for leak in leaks if not leak.freed],
+            )
+        unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def blocked(
+    control: Any,
+    error: BaseException,
+    database_name: str,
+    test_name: str,
+    what: str,
+    lock_timeout: float,
+) -> Optional[BlockedDatabaseError]:
+    """Turn an error of clearing, creating or connecting into the one that says who blocks.
+
+    :param control: the control connection, or ``None`` where there is none.
+    :param error: a lock or statement timeout, a deadlock, a dry pool, a full server.
+    :param what: what met it, as ``"DROP TABLE"``.
+    :param lock_timeout: seconds that it was allowed to wait for a lock.
+    :return: the error to raise from it, or ``None`` if it is of another kind.
+    """
+    fact = _fact(error, lock_timeout)
+    if fact is None:
+        return None
+    if isinstance(error, BlockedDatabaseError):
+        return error
+    first = _cannot(database_name, test_name, what, fact)
+    try:
+        lines = _slots(control) if is_full(error) else _lines(control, *_everyone(control))
+    except Exception:  # the connection that would tell is gone too
+        lines = []
+    return _error(first, lines, full=is_full(error))
+
+
+def retrying(work: Callable[[], Result], attempts: int = 3) -> Result:
+    """Do some work, again where it met a deadlock with somebody's late request.
+
+    :param work: what to do; it must have been rolled back where it fails.
+    """
+    for _ in range(attempts - 1):
+        try:
+            return work()
+        except Exception as error:
+            if _compat.sqlstate(error) != DEADLOCK:
+                raise
+    return work()
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that the server has no connection left."""
+    # A driver has no code for an error at connecting; the server's own words are in the text.
+    return _compat.sqlstate(error) == FULL or any(text in str(error) for text in _FULL_TEXTS)
+
+
+def watch() -> None:
+    """Have a test's own statements that wait in vain for a lock say who has it, from now on."""
+    sessions.watch()
+    if not sa.event.contains(sa.engine.Engine, "handle_error", _explain):
+        sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
+
+
+def print_blockers(control: Any, stream: TextIO, watch: bool = False, pause: float = 1.0) -> int:
+    """Print who holds locks in the database; return how many do.
+
+    :param watch: whether to go on until it is interrupted, printing whatever has changed.
+    :param pause: seconds between two looks.
+    """
+    before: List[str] = []
+    while True:
+        pids, gids = _everyone(control)
+        lines = _lines(control, pids, gids)
+        count = len(pids) + len(gids)
+        ((name,),) = control.execute("SELECT pg_catalog.current_database()::text")
+        head = '"%s": %s' % (name, "%d in the way:" % count if count else "nothing is in the way.")
+        if [head] + lines != before:
+            print("\n".join([head] + lines), file=stream, flush=True)
+            before = [head] + lines
+        if not watch:
+            return count
+        time.sleep(pause)
+
+
+def _free(
+    control: Any, pids: List[int], gids: List[str], unread: List[int], deadline: float
+) -> List[Leak]:
+    """Take back what is of this process; a stream is closed once it was unread at two looks."""
+    freed = sessions.take_back(pids, unread, max(0.1, deadline - time.monotonic()))
+    for gid in gids:
+        place = _settling.prepared.pop(gid, None)
+        if place is not None:
+            server.rollback_prepared(control, gid)
+            freed.append(of_place("prepared transaction", place, None))
+    return freed
+
+
+def _terminate(control: Any, pid: int) -> List[Leak]:
+    if sessions.is_ours(pid):
+        return []  # a thread is at work with it
+    named = server.backends(control, [pid])
+    if not named or not server.terminate(control, pid, _TERMINATING):
+        return []
+    who = named[0].application or "another process"
+    return [Leak("backend", who, None, 0, "", "MainThread", pid, named[0].seconds or 0.0)]
+
+
+def _is_unread(backend: server.Backend) -> bool:
+    return backend.state == "active" and backend.waits_for == "Client"
+
+
+def _everyone(control: Any) -> Tuple[List[int], List[str]]:
+    """Return who holds any lock on any table, and who waits for one."""
+    return server.in_the_way(control, exclusive=True)
+
+
+def _lines(control: Any, pids: List[int], gids: List[str]) -> List[str]:
+    queue = pids + server.waiting_for(control, pids)
+    named = server.backends(control, queue)
+    lines = [line for each in sorted(named, key=_root_first) for line in _blocked.of_backend(each)]
+    for each in server.prepared_transactions(control):
+        if each.gid in gids:
+            lines += _blocked.of_prepared(each, _settling.prepared.get(each.gid))
+    return lines
+
+
+def _root_first(backend: server.Backend) -> bool:
+    return bool(backend.blocked_by)
+
+
+def _slots(control: Any) -> List[str]:
+    return [
+        '  %d of role "%s" on "%s"%s' % (count, role, name, ' by "%s"' % label if label else "")
+        for count, name, role, label in server.connections(control)[:10]
+    ]
+
+
+def _fact(error: BaseException, lock_timeout: float) -> Optional[str]:
+    facts = {
+        LOCK_TIMEOUT: "waited %.1f s for a lock" % lock_timeout,
+        STATEMENT_TIMEOUT: "was cancelled after too long a time (statement_timeout)",
+        DEADLOCK: "met a deadlock",
+    }
+    if is_full(error):
+        return "found no free connection on the server"
+    if isinstance(error, sa.exc.TimeoutError):
+        return "found no free connection in the pool"
+    return facts.get(_compat.sqlstate(error) or "")
+
+
+def _cannot(database_name: str, test_name: str, what: str, fact: str) -> str:
+    return 'cannot clear "%s" for %s: %s %s.' % (database_name, test_name, what, fact)
+
+
+def _error(first: str, lines: List[str], full: bool = False) -> BlockedDatabaseError:
+    return BlockedDatabaseError("\n".join([first] + lines + [_advice(lines, full)]))
+
+
+def _advice(lines: List[str], full: bool = False) -> str:
+    if full:
+        return "  Close connections that are not needed, or raise the server's max_connections."
+    several = sum(line.startswith("  ") and not line.startswith("   ") for line in lines) > 1
+    return "  End %s, or see %s again with: python -m dbtestcase blockers" % (
+        ("those transactions", "them") if several else ("that transaction", "it")
+    )
+
+
+def _explain(context: Any) -> Optional[BaseException]:
+    """Name the holder of the lock that a test's own statement waited for in vain.
+
+    The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
+    """
+    test, error = _settling.running(), context.sqlalchemy_exception
+    if test is None or error is None or isinstance(error, BlockedDatabaseError):
+        return None
+    nowait = "nowait" in (context.statement or "").lower()
+    full = is_full(context.original_exception)
+    if not full and (_compat.sqlstate(context.original_exception) != LOCK_TIMEOUT or nowait):
+        return None
+    fact = "its statement waited %.1f s for a lock" % test.lock_timeout
+    lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
+    control = _control_of(test, context.engine)
+    try:
+        found = _slots(control) if full else _lines(control, *_others(control, context.connection))
+    except Exception:  # no control connection, or it is gone: less can be said
+        found = []
+    lines += found + [_advice(found, full), str(error)]
+    named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
+    return named
+
+
+def _others(control: Any, connection: Any) -> Tuple[List[int], List[str]]:
+    own = _compat.backend_pid(_compat.dbapi_connection(_compat.fairy_of(connection)))
+    pids, gids = _everyone(control)
+    return [pid for pid in pids if pid != own], gids
+
+
+def _control_of(test: Any, engine: Any) -> Any:
+    for known, control in test.controls.items():
+        if known is engine or getattr(known, "pool", None) is getattr(engine, "pool", None):
+            return control
+    return next(iter(test.controls.values()), None)

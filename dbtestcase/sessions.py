@@ -1,0 +1,129 @@
+"""Remove every session, and say who left what open.
+
+A test begins on connections that nobody else has. Whatever the one before left checked out is
+rolled back and given back, as politely as can be: sessions first, then connections, then what the
+drivers have beside SQLAlchemy. What a thread is still at work on is left to it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterable, List, Mapping, Optional
+
+from . import _blocked, _checkouts, _compat, _settling
+from ._freeing import Freeing, held_by
+from ._leaks import Leak, leak_text, warn
+
+__all__ = [
+    "Leak",
+    "begin_test",
+    "end_test",
+    "forget",
+    "free",
+    "is_ours",
+    "leak_text",
+    "take_back",
+    "warn",
+    "watch",
+]
+
+_BOUND = 5.0  # seconds that giving back may take, where nothing else is said
+
+
+def watch() -> None:
+    """Know of every checkout of this process from now on; harmless a second time."""
+    _checkouts.watch()
+    _settling.watch(_blocked.dry_pool)
+
+
+def begin_test(
+    engines: Iterable[Any],
+    name: str,
+    lock_timeout: float,
+    controls: Optional[Mapping[Any, Any]] = None,
+) -> None:
+    """Have the connections of a test carry its name and wait for locks no longer than it may.
+
+    Holds for connections checked out from now until :func:`end_test`, of these engines and of
+    others on the same databases, and costs each connection one round trip a test.
+
+    :param engines: the engines of the test.
+    :param name: its name, as ``OrderTest.test_total``; that of the class between its tests.
+    :param lock_timeout: seconds; a shorter one that a connection already has is kept.
+    :param controls: the control connection on each engine's database, for telling who blocks.
+    """
+    watch()
+    _settling.begin(engines, name, lock_timeout, controls or {})
+
+
+def end_test() -> None:
+    """Let go of the settings, and of sessions in which the test left more than a transaction."""
+    _settling.end()
+
+
+def forget(fairy: Any) -> None:
+    """Leave a connection that dbtestcase itself has checked out alone; it is nobody's leak."""
+    _checkouts.forget(fairy)
+
+
+def free(
+    engines: Iterable[Any], scoped_sessions: Iterable[Any] = (), deadline: Optional[float] = None
+) -> List[Leak]:
+    """Give back what this process left open on the engines' databases.
+
+    First the sessions of the registries, of every scope, then other sessions, then connections;
+    no further than needed, and without a word to the server where nothing was left.
+
+    :param engines: the engines of the test.
+    :param scoped_sessions: its scoped sessions; their registries are empty afterwards.
+    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :return: what had to be given back, and what could not be since a thread is at work on it.
+    """
+    freeing = Freeing(engines, deadline or time.monotonic() + _BOUND)
+    for scoped in scoped_sessions:
+        for scope, session in _compat.registered_sessions(scoped).items():
+            if freeing.close_session(session):
+                _compat.unregister_session(scoped, scope)
+    if freeing.left():
+        for session in _compat.live_sessions():
+            if any(freeing.concerns(each) for each in held_by(session)):
+                freeing.close_session(session)
+    for checkout in freeing.left():
+        freeing.give_back(checkout)
+    return freeing.leaks
+
+
+def take_back(
+    pids: Iterable[int], unread: Iterable[int] = (), seconds: float = _BOUND
+) -> List[Leak]:
+    """End the transactions of connections of this process that are known by their backends only.
+
+    Those that a driver made beside SQLAlchemy, and pooled ones that came back with a transaction.
+    A forked process cannot tell its own from its parent's and leaves them all alone.
+
+    :param pids: the backends that are in the way.
+    :param unread: those that wait for this process to read a result, as when a stream or a
+        pipeline was left half-way: closing is the only way to end them.
+    :param seconds: how long a rollback may take.
+    """
+    wanted, unread = set(pids), set(unread)
+    if not wanted or _checkouts.was_forked():
+        return []
+    freeing = Freeing((), time.monotonic() + seconds)
+    for dbapi in _compat.driver_connections():
+        pid = _compat.backend_pid(dbapi)
+        if pid in wanted:
+            checkout = _checkouts.of_dbapi(dbapi)
+            busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
+            if busy and pid not in unread:
+                continue
+            if checkout is not None and not busy:
+                freeing.give_back(checkout)
+            elif freeing.end_transaction(dbapi, close=busy):
+                freeing.tell("raw connection", checkout or _checkouts.Place(), pid)
+    return freeing.leaks
+
+
+def is_ours(pid: int) -> bool:
+    """Tell whether a backend is one that this process is connected to."""
+    return any(_compat.backend_pid(each) == pid for each in _compat.driver_connections())
