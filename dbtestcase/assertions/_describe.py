@@ -1,0 +1,82 @@
+"""The words for objects, rows and values: short, and without a query."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any, Iterable, List, Mapping, Tuple
+
+_LONGEST_VALUE = 60
+_MOST_VALUES = 8
+
+
+def _shortener() -> reprlib.Repr:
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = shortener.maxlong = _LONGEST_VALUE
+    shortener.maxlevel = 3
+    return shortener
+
+
+_short = _shortener()
+
+
+def value(thing: Any) -> str:
+    """Return the value's representation, cut to 60 characters or some items; never raises."""
+    return _short.repr(thing)
+
+
+def text(words: str, longest: int) -> str:
+    """Return the words on one line, cut in the middle where they are too long."""
+    line = " ".join(words.split())
+    if len(line) <= longest:
+        return line
+    half = (longest - 5) // 2
+    return line[:half] + " ... " + line[-half:]
+
+
+def row(name: str, values: Iterable[Tuple[str, Any]]) -> str:
+    """Return ``<Participant id=1 name='test'>``, with eight values at most."""
+    words: List[str] = ["%s=%s" % (key, value(thing)) for key, thing in values]
+    if len(words) > _MOST_VALUES:
+        words[_MOST_VALUES:] = ["..."]
+    return "<%s>" % " ".join([name] + words)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 row``, ``3 rows``; the plural where it is not the noun with an s."""
+    return "%d %s" % (number, noun if number == 1 else plural or noun + "s")
+
+
+def mapped_object(state: Any) -> str:
+    """Return a mapped object's class and the values that it has loaded, its key first.
+
+    Reads what the object's state holds and nothing else: an expired or detached object stays as
+    it is, and a ``__repr__`` of its own, which might load or raise, is not called.
+    """
+    mapper = state.mapper
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    values = dict(zip(keys, state.identity or ()))
+    for attribute in mapper.column_attrs:
+        if attribute.key in state.dict:
+            values.setdefault(attribute.key, state.dict[attribute.key])
+    return row(mapper.class_.__name__, values.items())
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return ``name='test', age=3``."""
+    return ", ".join("%s=%s" % (name, value(thing)) for name, thing in values.items())
+
+
+def where(criteria: Iterable[Any], dialect: Any) -> str:
+    """Return the SQL expressions as a WHERE clause with the values in it; "" without criteria."""
+    words = " AND ".join(_expression(criterion, dialect) for criterion in criteria)
+    return " where " + words if words else ""
+
+
+def _expression(criterion: Any, dialect: Any) -> str:
+    if hasattr(criterion, "__clause_element__"):
+        criterion = criterion.__clause_element__()
+    try:
+        literal = criterion.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        return text(str(literal).replace("%%", "%"), 200)
+    except Exception:  # a value without a literal form: then its name must do
+        return text(str(criterion), 200)

@@ -1,0 +1,137 @@
+"""How many statements a piece of a test sends to the database."""
+
+from __future__ import annotations
+
+import unittest
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+from dbtestcase import _where
+from dbtestcase.assertions import _describe
+from dbtestcase.assertions._recorder import QueryRecorder, RecordedQuery
+
+if TYPE_CHECKING:
+    _TestCase = unittest.TestCase
+else:
+    _TestCase = object
+
+__unittest = True  # a failure points at the line of the test
+
+_MOST_LISTED = 50
+_LONGEST_STATEMENT = 200
+_LONGEST_PARAMETERS = 120
+
+
+class QueryAssertions(_TestCase):
+    """Assertions about the number of queries, on every engine of the test and in every thread.
+
+    Savepoints and other transaction control do not count; one statement with many sets of
+    parameters counts once. Both give an object whose ``queries`` (``statement``, ``parameters``,
+    ``line``, ``thread``) and ``len()`` can be looked at inside the block and after it.
+    """
+
+    def assertNumQueries(self, expected: int, msg: Optional[str] = None) -> QueryBlock:
+        """Return a context manager that fails unless its block runs this many queries.
+
+        The failure lists them, with the line behind each, and names those that repeat.
+        """
+        return QueryBlock(self, expected, "", msg)
+
+    def assertMaxQueries(self, most: int, msg: Optional[str] = None) -> QueryBlock:
+        """Return a context manager that fails when its block runs more queries than this."""
+        return QueryBlock(self, most, "at most ", msg)
+
+
+class QueryBlock(QueryRecorder):
+    """The context manager of both assertions, and what it recorded."""
+
+    def __init__(
+        self, case: unittest.TestCase, expected: int, limit: str, msg: Optional[str]
+    ) -> None:
+        if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
+            raise TypeError(
+                "a number of queries is 0, 1, 2, ...; got %s" % _describe.value(expected)
+            )
+        engines = getattr(case, "_dbtestcase_engines", None)
+        super().__init__(engines() if engines else None)
+        self._case, self._expected, self._limit, self._msg = case, expected, limit, msg
+
+    def __enter__(self) -> QueryBlock:
+        self.start()
+        return self
+
+    def __exit__(self, failed: Any, error: Any, traceback: Any) -> None:
+        self.stop()
+        if failed is not None:
+            return
+        run = len(self)
+        if run > self._expected or (run < self._expected and not self._limit):
+            words = failure_text(self._expected, self._limit, list(self))
+            raise self._case.failureException(self._case._formatMessage(self._msg, words))
+
+
+def failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str:
+    """Return what was expected, what ran, what repeats, and the queries one by one."""
+    lines = [
+        "%s%s expected, %d %s run%s"
+        % (
+            limit,
+            _describe.count(expected, "query", "queries"),
+            len(queries),
+            "was" if len(queries) == 1 else "were",
+            ":" if queries else ".",
+        )
+    ]
+    lines += repeats(queries)
+    for number, query in enumerate(queries[:_MOST_LISTED], 1):
+        lines += _listed(number, query)
+    if len(queries) > _MOST_LISTED:
+        lines.append("  ... and %d more" % (len(queries) - _MOST_LISTED))
+    return "\n".join(lines)
+
+
+def repeats(queries: List[RecordedQuery]) -> List[str]:
+    """Return a line for each statement that ran more than once from one line of the user's code.
+
+    With different parameters it is the pattern called N+1: one query for the list, one more for
+    each of its N items.
+    """
+    groups: Dict[Tuple[str, Optional[_where.Line]], List[int]] = {}
+    for index, query in enumerate(queries):
+        groups.setdefault((query.statement, query.line), []).append(index)
+    return [
+        _repeat(queries, indexes, line)
+        for (_, line), indexes in sorted(groups.items(), key=lambda group: -len(group[1]))
+        if len(indexes) > 1
+    ]
+
+
+def _repeat(queries: List[RecordedQuery], indexes: List[int], line: Optional[_where.Line]) -> str:
+    kinds = {_describe.text(repr(queries[index].parameters), 1000) for index in indexes}
+    what = "N+1" if len(kinds) > 1 else "the same query"
+    place = " from " + str(line) if line else ""
+    return "  %s: %d times%s (queries %s)" % (what, len(indexes), place, _numbers(indexes))
+
+
+def _numbers(indexes: List[int]) -> str:
+    numbers = [str(index + 1) for index in indexes]
+    if indexes == list(range(indexes[0], indexes[-1] + 1)) and len(indexes) > 2:
+        return "%s to %s" % (numbers[0], numbers[-1])
+    if len(numbers) > 8:
+        numbers[4:-1] = ["..."]
+    return ", ".join(numbers)
+
+
+def _listed(number: int, query: RecordedQuery) -> List[str]:
+    lines = ["%3d. %s" % (number, _describe.text(query.statement, _LONGEST_STATEMENT))]
+    if query.parameters:
+        lines.append("     with " + _parameters(query))
+    place = "     at " + (str(query.line) if query.line else "a line outside the test")
+    if query.thread != "MainThread":
+        place += ", in thread %s" % query.thread
+    return lines + [place]
+
+
+def _parameters(query: RecordedQuery) -> str:
+    sets = query.parameters if query.many else [query.parameters]
+    words = _describe.text(_describe.value(sets[0]), _LONGEST_PARAMETERS)
+    return words if len(sets) == 1 else "%s and %d more sets" % (words, len(sets) - 1)

@@ -1,0 +1,240 @@
+"""Which rows there are, as the test's own session sees them."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
+
+from dbtestcase.assertions import _describe
+from dbtestcase.assertions._access import session_of
+from dbtestcase.assertions._targets import Target, target_of
+
+if TYPE_CHECKING:
+    _TestCase = unittest.TestCase
+else:
+    _TestCase = object
+
+__unittest = True  # a failure points at the line of the test
+
+_SHOWN = 5
+_NEAREST = 3
+_MOST_KEYS = 200  # more rows than this are only counted, not remembered
+_NO_MESSAGE = object()
+
+
+class RowAssertions(_TestCase):
+    """Assertions about rows, seen by ``self.session``, else by ``self.db.session``.
+
+    Like a query of that session they see uncommitted rows, and flush first where it has
+    autoflush. A failure tells uncommitted rows from committed ones, and shows some of them.
+    """
+
+    def assertRowCount(
+        self, target: Any, expected: int, *criteria: Any, msg: Optional[str] = None
+    ) -> None:
+        """Fail unless the target has this many rows that meet the criteria.
+
+        Arguments:
+            target: a mapped class, a Table, a ``select()`` or a Query.
+            expected: the number of rows.
+            criteria: SQL expressions as ``filter()`` takes them.
+        """
+        _check_number(expected, "a number of rows is 0, 1, 2, ...", 0)
+        _check_criteria(criteria)
+        with session_of(self, "assertRowCount") as session:
+            rows = target_of(session, target, *criteria)
+            found = rows.count()
+            if found != expected:
+                number = _describe.count(expected, "row")
+                what = rows.name + _describe.where(criteria, rows.bind.dialect)
+                words = "%s of %s expected, %d found" % (number, what, found)
+                if criteria and not found:
+                    words += " (%d without the criteria)" % target_of(session, target).count()
+                _fail(self, msg, words + _seen(self, rows, found))
+
+    def assertRowCountChanges(
+        self, changes: Mapping[Any, int], msg: Optional[str] = None
+    ) -> RowCountBlock:
+        """Return a context manager that fails unless its block changes the numbers of rows so.
+
+        Arguments:
+            changes: by target (as assertRowCount takes them), how many rows more or, negative,
+                less there must be after the block: ``{Participant: +1, Session: 0}``.
+        """
+        return RowCountBlock(self, changes, msg)
+
+    def assertRowExists(self, __target: Any, *, msg: Any = _NO_MESSAGE, **values: Any) -> None:
+        """Fail unless a row has all these values; the failure shows the nearest rows.
+
+        Arguments:
+            target: a mapped class or a Table, given by position.
+            values: by attribute or column name; None means NULL.
+            msg: as everywhere in unittest, unless the target has a column of this name.
+        """
+        with session_of(self, "assertRowExists") as session:
+            every = target_of(session, __target)
+            msg, values = _wanted(every, msg, values)
+            criteria = {name: every.attribute(name) == values[name] for name in values}
+            if not target_of(session, __target, *criteria.values()).count():
+                words = "no row of %s has %s" % (every.name, _describe.pairs(values) or "any value")
+                _fail(self, msg, words + _nearest(every, criteria, values))
+
+    def assertNoRowExists(self, __target: Any, *, msg: Any = _NO_MESSAGE, **values: Any) -> None:
+        """Fail if a row has all these values; arguments as of assertRowExists()."""
+        with session_of(self, "assertNoRowExists") as session:
+            every = target_of(session, __target)
+            msg, values = _wanted(every, msg, values)
+            rows = target_of(session, __target, *[every.attribute(k) == values[k] for k in values])
+            found = rows.count()
+            if found:
+                has = " with %s" % _describe.pairs(values) if values else ""
+                words = "no row of %s%s expected, %d found" % (rows.name, has, found)
+                _fail(self, msg, words + _seen(self, rows, found))
+
+
+class RowCountBlock:
+    """The context manager of assertRowCountChanges()."""
+
+    def __init__(
+        self, case: unittest.TestCase, changes: Mapping[Any, int], msg: Optional[str]
+    ) -> None:
+        if not isinstance(changes, Mapping) or not changes:
+            got = _describe.value(changes)
+            raise TypeError("changes are given as {Participant: +1, Session: 0}; got %s" % got)
+        for change in changes.values():
+            _check_number(change, "a change is a whole number of rows, as +1, 0 or -2")
+        self._case, self._changes, self._msg = case, dict(changes), msg
+
+    def __enter__(self) -> RowCountBlock:
+        with session_of(self._case, "assertRowCountChanges") as session:
+            self._before = {each: _census(target_of(session, each)) for each in self._changes}
+        return self
+
+    def __exit__(self, failed: Any, error: Any, traceback: Any) -> None:
+        if failed is not None:
+            return
+        with session_of(self._case, "assertRowCountChanges") as session:
+            targets = {each: target_of(session, each) for each in self._changes}
+            after = {each: targets[each].count() for each in targets}
+            changed = {each: after[each] - self._before[each][0] for each in targets}
+            if changed == self._changes:
+                return
+            lines = ["row counts did not change as expected:"]
+            for each, target in targets.items():
+                before = self._before[each]
+                lines.append(_change_text(target, self._changes[each], before[0], after[each]))
+                if changed[each] != self._changes[each]:
+                    lines += _new_and_gone(target, before[1])
+            _fail(self._case, self._msg, "\n".join(lines))
+
+
+def _fail(case: unittest.TestCase, msg: Any, words: str) -> None:
+    raise case.failureException(case._formatMessage(msg, words))
+
+
+# --- what was asked -----------------------------------------------------------------------------
+
+
+def _check_number(number: Any, rule: str, least: Optional[int] = None) -> None:
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if not whole or (least is not None and number < least):
+        raise TypeError("%s; got %s" % (rule, _describe.value(number)))
+
+
+def _check_criteria(criteria: Sequence[Any]) -> None:
+    for criterion in criteria:
+        if isinstance(criterion, (str, bool)) or criterion is None:
+            raise TypeError(
+                "criteria are SQL expressions, as Participant.name == 'test', and a message is "
+                "given as msg=...; got %s" % _describe.value(criterion)
+            )
+
+
+def _wanted(rows: Target, msg: Any, values: Dict[str, Any]) -> Tuple[Any, Dict[str, Any]]:
+    # The name msg is the target's, where the target has a column of that name.
+    if not rows.columns:
+        raise TypeError("rows are found by value in a mapped class or a Table; got " + rows.name)
+    if msg is _NO_MESSAGE:
+        return None, values
+    return (None, dict(values, msg=msg)) if "msg" in rows.columns else (msg, values)
+
+
+# --- what was found -----------------------------------------------------------------------------
+
+
+def _seen(case: unittest.TestCase, rows: Target, found: int) -> str:
+    """Return the rest of a failure: who sees how many rows, and some of them."""
+    known = getattr(case, "_dbtestcase_committed_counts", True)
+    committed = rows.count_committed() if known else None
+    if committed is None:
+        lines = [":" if found else "."]
+    else:
+        lines = [": %d in this session, %d committed" % (found, committed)]
+        lines[0] += ":" if found else "."
+    shown = rows.rows(_SHOWN) if found else []
+    lines += ["  " + _describe.row(rows.row_name, values) for values in shown]
+    if found > len(shown):
+        lines.append("  ... and %d more" % (found - len(shown)))
+    return "\n".join(lines + _unflushed(rows))
+
+
+def _unflushed(rows: Target) -> List[str]:
+    number = 0 if rows.session.autoflush else rows.unflushed()
+    objects = _describe.count(number, "new object")
+    return ["  not counted: %s, for autoflush is off" % objects] if number else []
+
+
+def _nearest(every: Target, criteria: Dict[str, Any], values: Dict[str, Any]) -> str:
+    number = every.count()
+    if not number or not criteria:
+        return "\n".join([": there are no rows."] + _unflushed(every))
+    lines = ["; %s:" % ("the only row" if number == 1 else "the nearest of %d rows" % number)]
+    for near in every.nearest(criteria, _NEAREST):
+        lines.append("  " + _describe.row(every.row_name, near.values))
+        lines += [
+            "      " + _difference(dict(near.values), name, values) for name in near.different
+        ]
+    return "\n".join(lines + _unflushed(every))
+
+
+def _difference(row: Dict[str, Any], name: str, values: Dict[str, Any]) -> str:
+    wanted = _describe.value(values[name])
+    if name not in row:
+        return "%s is not %s" % (name, wanted)
+    return "%s is %s, not %s" % (name, _describe.value(row[name]), wanted)
+
+
+def _census(rows: Target) -> Tuple[int, Optional[Set[Any]]]:
+    """Return the number of rows and, where these are few, their primary keys."""
+    if rows.key:
+        keys = rows.keys(_MOST_KEYS + 1)
+        if len(keys) <= _MOST_KEYS:
+            return len(keys), set(keys)
+    return rows.count(), None
+
+
+def _change_text(rows: Target, expected: int, before: int, after: int) -> str:
+    change = after - before
+    verdict = "as expected" if change == expected else "instead of %s" % _signed(expected)
+    counts = "%d before, %d after" % (before, after)
+    return "  %s: %s %s (%s)" % (rows.name, _signed(change), verdict, counts)
+
+
+def _signed(number: int) -> str:
+    return "%+d" % number if number else "0"
+
+
+def _new_and_gone(rows: Target, before: Optional[Set[Any]]) -> List[str]:
+    """Return the lines for rows that came and rows that went, where the former are known."""
+    after = _census(rows)[1]
+    if before is None or after is None:
+        return []
+    lines = []
+    for values in rows.rows(_MOST_KEYS):
+        if tuple(dict(values)[name] for name in rows.key) not in before:
+            lines.append("      new: " + _describe.row(rows.row_name, values))
+    for key in sorted(before - after, key=repr):
+        lines.append("      gone: " + _describe.row(rows.row_name, zip(rows.key, key)))
+    hidden = len(lines) - 2 * _SHOWN
+    return lines[: 2 * _SHOWN] + (["      ... and %d more" % hidden] if hidden > 0 else [])
