@@ -1,0 +1,43 @@
+"""unittest mixins for suites that test against a real database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
+from .errors import (
+    BlockedDatabaseError,
+    ConfigurationError,
+    DatabaseTestCaseError,
+    ServerError,
+    UnsafeDatabaseError,
+    UnsupportedDatabaseError,
+)
+from .testcase import DatabaseMixin, DatabaseTestCase
+
+if TYPE_CHECKING:
+    from .server import temporary_postgresql
+
+__all__ = [
+    "BlockedDatabaseError",
+    "ConfigurationError",
+    "DatabaseMixin",
+    "DatabaseTestCase",
+    "DatabaseTestCaseError",
+    "ObjectStateAssertions",
+    "QueryAssertions",
+    "RowAssertions",
+    "ServerError",
+    "UnsafeDatabaseError",
+    "UnsupportedDatabaseError",
+    "temporary_postgresql",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Most suites bring their own server: what starts one is loaded when it is asked for.
+    if name == "temporary_postgresql":
+        from .server import temporary_postgresql
+
+        return temporary_postgresql
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))

@@ -1,0 +1,75 @@
+"""Drop everything found, create everything declared, load the first rows, remember the result."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from . import schema
+
+
+def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
+    """Build the databases for a test, unless they are built like that already.
+
+    :param case: the test, for its ``create_tables()`` and ``load_data()``.
+    :param target: what it runs against.
+    :param databases: the checked databases of the target.
+    :param base: the class whose ``load_data()`` loads nothing.
+    """
+    schema_key = schema.key_of(case, target)
+    if any(database.schema_key != schema_key for database in databases):
+        build_schema(case, target, databases, schema_key)
+    data_key = schema.data_key_of(case, base)
+    if any(database.data_key != data_key for database in databases):
+        load_rows(case, target, databases, data_key)
+
+
+def forget(databases: List[Any]) -> None:
+    """Have the databases built anew the next time, as they are not what was remembered."""
+    for database in databases:
+        database.schema_key = database.data_key = None
+
+
+def build_schema(case: Any, target: Any, databases: List[Any], key: schema.Key) -> None:
+    """Drop everything that is found and create everything that is declared."""
+    forget(databases)
+    for database in databases:
+        database.dialect.drop_everything()
+        database.dialect.forget_connections(database.engines)
+    with target.context():
+        case.create_tables()
+        _commit(target.session)
+        target.remove_session()
+    for database in databases:
+        database.schema = database.data = database.dialect.take_baseline()
+        database.schema_key = key
+
+
+def load_rows(case: Any, target: Any, databases: List[Any], key: Optional[schema.Key]) -> None:
+    """Load the rows that every test of the class starts with, on the bare schema."""
+    for database in databases:
+        database.data_key = None
+        if database.dialect.restore(database.schema):
+            build_schema(case, target, databases, database.schema_key)
+    if key is not None:
+        before = set(vars(case))
+        with target.context():
+            case.load_data()
+            _commit(target.session)
+            target.remove_session()
+        type(case)._dbtestcase_loaded = _new_attributes(case, before)
+    for database in databases:
+        database.data = database.schema
+        if key is not None:
+            database.data = database.dialect.take_baseline(schema=database.schema)
+        database.data_key = key
+
+
+def _new_attributes(case: Any, before: set) -> Dict[str, Any]:
+    return {name: value for name, value in vars(case).items() if name not in before}
+
+
+def _commit(session: Any) -> None:
+    """Commit what was left pending in the scoped session, as no test would see it otherwise."""
+    registry = getattr(session, "registry", None)
+    if registry is not None and registry.has():
+        session.commit()

@@ -1,0 +1,159 @@
+"""Where a test of a Flask application finds its databases: app, context, engines, session."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from . import _compat, safeguard
+from . import config as configuration
+from .errors import ConfigurationError
+from .target import Target
+
+
+class FlaskTarget(Target):
+    """An application, its Flask-SQLAlchemy object and the engines of all of its binds.
+
+    :param app: the Flask application.
+    :param db: the Flask-SQLAlchemy object, or ``None`` to take the app's own.
+    :param config: the Testing configuration to load, or ``None`` to keep what the app has.
+    :param made_here: whether the app is one test's own, so that its pools end with it.
+    """
+
+    def __init__(self, app: Any, db: Any, config: Any, made_here: bool) -> None:
+        super().__init__()
+        self.app = app
+        self.config = config
+        self.db = db if db is not None else _extension_of(app)
+        with self.undone_on_error():
+            if config is not None:
+                self.on_close(configuration.load(app, config))
+            self._require_urls()
+            renew = config is not None
+            self.on_close(configuration.engines_follow(app, self.db, renew=renew))
+            self._live_engines = _compat.engine_lookup(self.db, app)
+            if made_here:
+                self.on_close(self._dispose)
+        self.session = self.db.session
+
+    @property
+    def engines(self) -> Dict[Optional[str], Any]:
+        return self._live_engines()
+
+    def _require_urls(self) -> None:
+        if not configuration.configured_urls(self.app):
+            raise ConfigurationError(
+                "the app %r has no SQLALCHEMY_DATABASE_URI%s: set it in the Testing configuration,"
+                " for example postgresql://localhost/%s_test"
+                % (
+                    self.app.import_name,
+                    " in " + configuration.name_of(self.config) if self.config is not None else "",
+                    self.app.import_name.split(".")[0].strip("_") or "app",
+                )
+            )
+
+    def _dispose(self) -> None:
+        for engine in self.engines.values():
+            safeguard.dispose(engine)
+
+    def tables(self, key: Optional[str]) -> List[Any]:
+        return _compat.tables_of_bind(self.db, key)
+
+    def create_all(self) -> None:
+        self.db.create_all()
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
+        with self.app.app_context():
+            yield
+
+    def enter_context(self, push: bool) -> Callable[[], None]:
+        below = _compat.current_app_context()
+        request = _compat.current_request_context()
+        context = None
+        if push and getattr(below, "app", None) is not self.app:  # else the suite has its own
+            context = self.app.app_context()
+            context.push()
+        return lambda: self._leave_context(context, below, request)
+
+    def _leave_context(self, context: Any, below: Any, request: Any) -> None:
+        """Pop the context, and what the test left open on top of it."""
+        while _compat.current_app_context() not in (context, below, None):
+            _compat.pop_context_left_open()
+        while _compat.current_request_context() not in (request, None):
+            _compat.current_request_context().pop()
+        if context is not None and _compat.current_app_context() is context:
+            context.pop()
+
+    def remove_session(self) -> None:
+        # The scope may be the application context: without one there is nothing to remove.
+        if _compat.current_app_context() is not None or not _compat.scoped_by_context(self.db):
+            self.session.remove()
+
+    def refusal(self) -> Optional[str]:
+        if self.app.config.get("TESTING"):
+            return None
+        return 'app.config["TESTING"] is false, so %r may be serving real users' % (
+            self.app.import_name
+        )
+
+    def origin(self, key: Optional[str]) -> str:
+        setting = 'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI"
+        if self.config is None:
+            return "%s of the app %r (the class loads no config)" % (setting, self.app.import_name)
+        name = "SQLALCHEMY_BINDS" if key else setting
+        if name in configuration.settings_of(self.config):
+            return "%s of %s" % (setting, configuration.name_of(self.config))
+        return "%s of the app %r (%s does not set it)" % (
+            setting,
+            self.app.import_name,
+            configuration.name_of(self.config),
+        )
+
+
+def _extension_of(app: Any) -> Any:
+    db = _compat.flask_sqlalchemy_of(app)
+    if db is None:
+        raise ConfigurationError(
+            "the app %r has no Flask-SQLAlchemy: call db.init_app(app), or give the class"
+            " engine, metadata and session instead of app." % app.import_name
+        )
+    return db
+
+
+def application(found: Any, named_by: str) -> Tuple[Any, bool]:
+    """Return the Flask application that a suite's ``app`` stands for, and whether it is new.
+
+    What stands for no application is returned as it is.
+
+    :param found: an app, ``"module:attribute"`` (an app or what makes one), or a test client,
+        which knows its app.
+    :param named_by: the class, for the error.
+    :raises ConfigurationError: if a name cannot be imported.
+    """
+    if isinstance(found, str):
+        named = _import(found, named_by)
+        return (named(), True) if _is_factory(named) else (named, False)
+    for candidate in (found, getattr(found, "application", None), getattr(found, "app", None)):
+        if hasattr(candidate, "app_context") and hasattr(candidate, "config"):
+            return candidate, False
+    return found, False
+
+
+def _import(name: str, named_by: str) -> Any:
+    module, colon, attribute = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for part in (attribute or "app").split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise ConfigurationError(
+            "%s: app = %r cannot be imported: %s: %s. It is 'module:attribute', seen from the"
+            " directory the tests are started in." % (named_by, name, type(error).__name__, error)
+        ) from error
+    return found
+
+
+def _is_factory(found: Any) -> bool:
+    return callable(found) and not hasattr(found, "app_context")

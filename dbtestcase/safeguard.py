@@ -1,0 +1,216 @@
+"""Is it a test database? The only maker of the handle that strategies accept.
+
+The second step in the life of a test class, before anything is dropped or emptied.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from . import _compat, claims, dialects
+from .dialects import Identity
+from .errors import ConfigurationError, DatabaseTestCaseError, ServerError, UnsafeDatabaseError
+
+_TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
+
+
+def is_test_name(name: str) -> bool:
+    """Tell whether ``test`` or ``testing`` stands as a word of its own in a database's name.
+
+    ``app_test``, ``test`` and ``test-7`` pass; ``contest``, ``latest`` and ``attestation`` do not.
+    """
+    return _TEST_WORD.search(name) is not None
+
+
+class CheckedDatabase:
+    """A database that passed the check: the handle without which nothing is cleared.
+
+    :func:`check` makes them and nothing else does; there is one for each physical database.
+    """
+
+    def __init__(self, dialect: Any) -> None:
+        self.dialect = dialect
+        self.engines: List[Any] = []
+        self.schema_key: Optional[Tuple[Any, ...]] = None  # what its tables were made from
+        self.schema: Any = None  # the base line after create_tables()
+        self.data_key: Optional[Tuple[Any, ...]] = None  # what its rows were made by
+        self.data: Any = None  # the base line after load_data()
+
+    @property
+    def name(self) -> str:
+        """The name that the server gives for it."""
+        return str(self.dialect.identity.name)
+
+    def __repr__(self) -> str:
+        return "<CheckedDatabase %s>" % dialects.describe(self.dialect.identity)
+
+
+_databases: Dict[Tuple[Any, ...], CheckedDatabase] = {}
+# Where an engine led when last asked: with its URL, since an engine's URL can be replaced.
+_known: "weakref.WeakKeyDictionary[Any, Tuple[str, Identity]]" = weakref.WeakKeyDictionary()
+
+
+def check(
+    target: Any, owner: str, allowed: Iterable[str] = (), lock_timeout: float = 5.0
+) -> List[CheckedDatabase]:
+    """Ask every engine's live connection where it leads, and refuse what is not for tests.
+
+    :param target: what the test runs against, see :mod:`dbtestcase.target`.
+    :param owner: the class (and test) on whose behalf, for messages.
+    :param allowed: exact names that are allowed although they have no word ``test``.
+    :param lock_timeout: seconds that clearing may wait for a lock.
+    :return: one handle for each physical database; several engines may lead to one.
+    :raises UnsafeDatabaseError: before anything was touched, if any database is refused.
+    :raises UnsupportedDatabaseError: if any engine is of a kind that cannot be reset.
+    :raises ServerError: if a server cannot be reached.
+    """
+    kinds = {key: dialects.of_engine(engine) for key, engine in target.engines.items()}
+    names = tuple(allowed)
+    identities = {}
+    for key, engine in target.engines.items():
+        identities[key] = _identify(kinds[key], engine, owner, target.origin(key), names)
+        reason = target.refusal() or _refusal(identities[key], names)
+        if reason:
+            raise UnsafeDatabaseError(
+                _refusal_text(owner, identities[key], key, target, engine, reason)
+            )
+    databases: List[CheckedDatabase] = []
+    for key, engine in target.engines.items():
+        database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
+        if database.dialect.identity.key != identities[key].key:
+            target.on_close(claims.follow(engine, database.dialect))
+        if database not in databases:
+            database.engines = []
+            databases.append(database)
+        database.engines.append(engine)
+    return databases
+
+
+def dispose(engine: Any) -> None:
+    """Dispose of an engine that was made for a class or a test, and of what is known of it."""
+    engine.dispose()
+    known = _known.pop(engine, None)
+    if known is not None and known[1].private:  # its database in memory is gone
+        _databases.pop(known[1].key, None)
+
+
+def _identify(
+    kind: Any, engine: Any, owner: str, origin: str, allowed: Tuple[str, ...]
+) -> Identity:
+    known = _known.get(engine)
+    if known is not None and known[0] == _compat.url_text(engine.url):
+        database = _databases.get(known[1].key)
+        if database is not None and database.dialect.alive:
+            return known[1]
+    try:
+        identity = _ask(kind, engine, allowed)
+    except DatabaseTestCaseError:
+        raise
+    except Exception as error:
+        raise _unreachable(error, engine, owner, origin) from error
+    _known[engine] = (_compat.url_text(engine.url), identity)
+    return identity
+
+
+def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
+    with _compat.connect_timeout():
+        try:
+            return kind.identify(engine)  # type: ignore[no-any-return]
+        except Exception as error:
+            created = kind.create_configured(
+                engine, error, lambda name: name in allowed or is_test_name(name)
+            )
+            if created is None:
+                raise
+            claims.say('created the database "%s", which was not there yet' % created)
+            return kind.identify(engine)  # type: ignore[no-any-return]
+
+
+def _unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Exception:
+    missing_driver = isinstance(error, ImportError)
+    kind = ConfigurationError if missing_driver else ServerError
+    return kind(
+        "%s: no connection to %s: %s\n"
+        "  It is where %s leads. Nothing was touched.\n"
+        "  %s"
+        % (
+            owner,
+            _compat.url_text(engine.url, hide_password=True),
+            _compat.without_password(_first_line(error), engine.url),
+            origin,
+            "Install the driver that the URL asks for."
+            if missing_driver
+            else "Is the server running, and does the database exist? To have one started for the"
+            " tests alone: dbtestcase.temporary_postgresql().",
+        )
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
+    if identity.private:
+        return None
+    if identity.template:
+        return "It is a template: whatever happens in it is in every database made later"
+    if identity.name in allowed or is_test_name(_stem(identity)):
+        return None
+    return 'Neither "test" nor "testing" stands as a word of its own in its name'
+
+
+def _stem(identity: Identity) -> str:
+    if identity.key[0] == "sqlite":
+        return identity.name.rpartition(".")[0] or identity.name
+    return identity.name
+
+
+def _refusal_text(
+    owner: str, identity: Identity, key: Optional[str], target: Any, engine: Any, reason: str
+) -> str:
+    lines = [
+        "%s would clear %s, which is not known to be a test database."
+        % (owner, dialects.describe(identity)),
+        "  %s. Nothing was touched." % reason,
+        "  How it got there: %s%s = %s"
+        % (
+            "bind %r, " % key if key else "",
+            target.origin(key),
+            _compat.url_text(engine.url, hide_password=True),
+        ),
+    ]
+    named = engine.url.database
+    if identity.key[0] != "sqlite" and named and named != identity.name:
+        lines.append(
+            '  The URL says "%s", the live connection is to "%s": arguments of the URL or the'
+            " engine, listeners, PG* variables or a service file lead it there."
+            % (named, identity.name)
+        )
+    if target.refusal():
+        lines.append('  If it is the test app, set app.config["TESTING"] = True (or load a config).')
+    elif not identity.template:
+        lines.append(
+            "  To allow this very database, write in %s: allowed_databases = (%r,)"
+            % (owner.split(".")[0], identity.name)
+        )
+    return "\n".join(lines)
+
+
+def _database(
+    kind: Any, engine: Any, identity: Identity, lock_timeout: float, owner: str
+) -> CheckedDatabase:
+    database = _databases.get(identity.key)
+    if database is None or not database.dialect.alive:
+        if database is not None:
+            database.dialect.close()
+        with _compat.connect_timeout():
+            dialect = kind(engine, identity, lock_timeout)
+            dialect = claims.claim(dialect, engine, owner, is_test_name(identity.name))
+        # A run has one database in place of the one it found taken, whoever asks for that one.
+        database = _databases[identity.key] = CheckedDatabase(dialect)
+        _databases[dialect.identity.key] = database
+    database.dialect.set_lock_timeout(lock_timeout)
+    return database

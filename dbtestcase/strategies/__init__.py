@@ -1,0 +1,58 @@
+"""How a database is made new for each test: one file a strategy, one contract for all."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from ..errors import ConfigurationError
+
+
+class Strategy:
+    """What every strategy does, and what it does when there is nothing to do: nothing.
+
+    A strategy works on databases that :mod:`dbtestcase.safeguard` has checked, and on no others.
+    """
+
+    resets = True
+    """Whether the databases are built and reset at all."""
+
+    def begin(self, case: Any, databases: List[Any]) -> None:
+        """Make the databases what each test of this class starts with.
+
+        :param case: the test that is about to run.
+        :param databases: the checked databases of the test.
+        """
+
+    def end(self, case: Any, databases: List[Any]) -> None:
+        """Take back, or check, what the test did.
+
+        :param case: the test that just ran.
+        :param databases: the checked databases of the test.
+        """
+
+class NullStrategy(Strategy):
+    """Leave the data alone."""
+
+    resets = False
+
+
+def strategy_of(case_class: type) -> Strategy:
+    """Return the strategy that a test class asks for by its ``reset``.
+
+    :raises ConfigurationError: if there is none of that name.
+    """
+    name = getattr(case_class, "reset", None)
+    if name is None:
+        return NullStrategy()
+    if name == "recreate":
+        from .recreate import RecreateStrategy
+
+        return RecreateStrategy()
+    if name == "rollback":
+        from .rollback import RollbackStrategy
+
+        return RollbackStrategy()
+    raise ConfigurationError(
+        "%s.reset is %r; it can be 'recreate' (as good as drop and create), 'rollback' (an outer"
+        " transaction), or None (leave the data alone)." % (case_class.__name__, name)
+    )

@@ -1,0 +1,204 @@
+"""What a pool hands out while an outer transaction runs: always the same connection.
+
+Each check-out is a face of its own of the one driver connection, so that its commits and rollbacks
+can be told from those of others, from whichever version of SQLAlchemy or raw code they come.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from sqlalchemy.pool import NullPool
+
+from .. import _compat
+from ..dialects import _statement
+from ._cursors import open_cursor
+
+_REFUSED_ATTRIBUTES = ("autocommit", "isolation_level", "readonly", "read_only", "deferrable")
+_REFUSED_METHODS = frozenset(
+    "set_isolation_level set_session set_autocommit set_read_only set_deferrable"
+    " tpc_begin tpc_prepare tpc_commit tpc_rollback tpc_recover".split()
+)
+_SHORTCUTS = ("execute", "executemany", "executescript")
+
+
+class Checkout:
+    """One check-out of the connection that all share.
+
+    :param outer: the outer transaction.
+    """
+
+    def __init__(self, outer: Any) -> None:
+        vars(self).update(_outer=outer, _active=False, _closed=False, _doomed=False)
+
+    # --- what the driver's connection does otherwise ---------------------------------------------
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """Open a cursor that sets a savepoint before it writes."""
+        self._require_open()
+        cursor = open_cursor(self, self._outer.dbapi, arguments, options)
+        if not self._outer.sql.kept:
+            self._outer.cursors.add(cursor)  # in SQLite a half-read one keeps its lock
+        return cursor
+
+    def commit(self) -> None:
+        """Keep what was written through this check-out, within the outer transaction."""
+        vars(self)["_doomed"] = False
+        if not self.closed:
+            self._outer.savepoints.commit(self)
+
+    def rollback(self) -> None:
+        """Undo what was written through this check-out since its last commit."""
+        vars(self)["_doomed"] = False
+        if not self.closed:
+            self._outer.savepoints.rollback(self)
+
+    reset = rollback
+
+    def close(self) -> None:
+        """End this check-out alone; the connection stays open."""
+        self.rollback()
+        vars(self)["_closed"] = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether this check-out, or the connection behind it, can no longer be used."""
+        return bool(self._closed or self._outer.over or getattr(self._outer.dbapi, "closed", False))
+
+    def transaction(self, *arguments: Any, **options: Any) -> Any:
+        """Open a block of psycopg 3 that commits or rolls back at its end."""
+        self.before(None)
+        return self._outer.dbapi.transaction(*arguments, **options)
+
+    def __enter__(self) -> "Checkout":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.commit() if kind is None else self.rollback()
+
+    # --- what cursors report ---------------------------------------------------------------------
+
+    def before(self, statement: Any) -> bool:
+        """Prepare for a statement; tell whether it is to be run at all."""
+        self._require_open()
+        if not self._active:
+            return True  # a listener at the check-out, whose settings outlive the transaction
+        kind = _statement.kind_of(statement)
+        if kind == _statement.COMMIT:
+            self.commit()
+        elif kind == _statement.ROLLBACK:
+            self.rollback()
+        elif kind == _statement.PREPARE:
+            raise self._outer.refusal("a two-phase commit")
+        elif kind != _statement.BEGIN:
+            if self._doomed:
+                raise self._outer.sql.aborted_error()
+            self._outer.savepoints.before(self, kind)
+            return True
+        return False
+
+    def failed(self) -> None:
+        """Take note that a statement failed."""
+        if self._active:
+            self._outer.savepoints.failed(self)
+
+    def doom(self) -> None:
+        """Refuse statements until the rollback that this check-out's failed one calls for."""
+        vars(self)["_doomed"] = True
+
+    def activate(self) -> None:
+        """Count statements from now on as the user's."""
+        vars(self)["_active"] = True
+
+    # --- everything else is the driver's ---------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        outer = vars(self)["_outer"]
+        if name in outer.sql.shown:
+            return outer.sql.shown[name]
+        value = getattr(outer.dbapi, name)
+        if name in _SHORTCUTS:
+            return lambda *arguments, **options: getattr(self.cursor(), name)(*arguments, **options)
+        if name in _REFUSED_METHODS:
+            return self._refuse(name)
+        if not name.startswith("__"):
+            self._require_open()
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _REFUSED_ATTRIBUTES:
+            setattr(self._outer.dbapi, name, value)
+        elif value != getattr(self, name):
+            self._refuse(name)(value)
+
+    def _refuse(self, name: str) -> Any:
+        def refuse(*arguments: Any, **options: Any) -> None:
+            if name.startswith("tpc_"):
+                raise self._outer.refusal("a two-phase commit")
+            value = next(iter(list(arguments) + list(options.values())), None)
+            raise self._outer.refusal(_compat.transaction_setting(name, value))
+
+        return refuse
+
+    def _require_open(self) -> None:
+        if self._closed or self._outer.over:
+            raise self._outer.sql.closed_error(self._outer.test)
+
+
+class SharedPool(NullPool):
+    """Stands in for the pool of an engine while an outer transaction runs.
+
+    :param outer: the outer transaction.
+    :param former: the engine's own pool, whose listeners go on to be called.
+    """
+
+    def __init__(self, outer: Any, former: Any) -> None:
+        super().__init__(
+            lambda: Checkout(outer),
+            reset_on_return=former._reset_on_return,
+            dialect=former._dialect,
+            _dispatch=former.dispatch,
+        )
+        self.former = former
+        self._outer = outer
+        self._process = os.getpid()
+        self._thread = threading.get_ident() if outer.sql.one_thread else None
+
+    def connect(self) -> Any:
+        """Check the shared connection out."""
+        if os.getpid() != self._process:
+            return self._in_child().connect()
+        if self._thread not in (None, threading.get_ident()):
+            return self.former.connect()  # where each thread has a database in memory of its own
+        fairy = super().connect()
+        _compat.dbapi_connection(fairy).activate()
+        return fairy
+
+    unique_connection = connect  # what raw_connection() calls up to SQLAlchemy 1.3
+
+    def dispose(self) -> None:
+        """Do nothing: the connection stays until the test is over."""
+
+    def recreate(self) -> "SharedPool":
+        """Return the same pool, as an engine that is disposed of goes on with what it gets."""
+        return self
+
+    def status(self) -> str:
+        """Say what kind of pool it is."""
+        return "SharedPool of an outer transaction"
+
+    def _do_get(self) -> Any:
+        return _compat.pool_record(self, Checkout(self._outer), self._outer.sql.info)
+
+    def _do_return_conn(self, record: Any) -> None:
+        checkout = _compat.dbapi_connection(record)
+        if checkout is not None:
+            checkout.close()
+
+    def _in_child(self) -> Any:
+        """Return a pool for a process that forked: the connection is its parent's."""
+        if self._process != os.getpid() and not hasattr(self, "_child"):
+            self._child = self.former.recreate()
+        return self._child

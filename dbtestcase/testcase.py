@@ -1,0 +1,204 @@
+"""The life of one test, top to bottom.
+
+``setUpClass`` loads the config, checks the databases and makes the tables; ``setUp`` removes the
+sessions and resets; ``tearDown`` removes; clean-ups, which run even where a set-up failed, leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import unittest
+from typing import Any, Dict, Iterable, List, Optional, Union
+
+from . import _compat, _where, build, safeguard, suite
+from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
+from .misuse import MisuseChecks
+from .strategies import Strategy, strategy_of
+from .target import Target
+
+# The target of each class that is running; a class that was set up is in it until it is left.
+_targets: Dict[type, Target] = {}
+
+
+class DatabaseMixin(MisuseChecks):
+    """Gives every test of a ``unittest.TestCase`` a database that is as good as new.
+
+    List it before ``unittest.TestCase``. Give the class either ``app`` (or ``create_app()``) and
+    ``config``, or ``engine``, ``metadata`` and ``session``.
+    """
+
+    app: Any = suite.Given()
+    """A Flask application or ``"module:attribute"``; also one that the test sets on itself."""
+    config: Any = None
+    """The Testing configuration: what ``app.config.from_object()`` takes, or a mapping."""
+    db: Any = suite.Given()
+    """The Flask-SQLAlchemy object; the app's own where it is not set."""
+    engine: Any = suite.Given()
+    """An engine or a URL, for suites without Flask."""
+    metadata: Any = suite.Given()
+    """A ``MetaData`` or a declarative base, for suites without Flask."""
+    session: Any = suite.Given()
+    """A scoped session or a sessionmaker, for suites without Flask."""
+    reset: Optional[str] = "recreate"
+    """``"recreate"``, ``"rollback"``, or ``None`` to leave the data alone."""
+    lock_timeout: float = 5.0
+    """Seconds that clearing, creating and any statement of a test may wait for a lock."""
+    allowed_databases: Union[str, Iterable[str]] = ()
+    """Exact names of databases that are for tests although they have no word ``test``."""
+    push_app_context: bool = True
+    """Whether an application context is kept pushed during each test."""
+
+    _dbtestcase_loaded: Dict[str, Any] = {}
+    _dbtestcase_own: Optional[Target] = None
+
+    @classmethod
+    def create_app(cls) -> Any:
+        """Return the Flask application of the class; override it where ``app`` is not enough."""
+        return None
+
+    def create_tables(self) -> None:
+        """Make the schema: ``create_all`` on every bind; override it to run migrations."""
+        self._dbtestcase_target.create_all()
+
+    def load_data(self) -> None:
+        """Load the rows that every test starts with; runs once for the class, nothing by default.
+
+        What it sets on ``self`` is there in every test.
+        """
+
+    # --- the class: load, check, build ----------------------------------------------------------
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()  # type: ignore[misc]
+        cls._dbtestcase_open_class()
+
+    @classmethod
+    def _dbtestcase_open_class(cls) -> None:
+        leave_other_classes(cls)
+        target = suite.class_target(cls)
+        if target is None:
+            return  # made by each test
+        _targets[cls] = target
+        _compat.add_class_cleanup(cls, lambda: leave(cls))
+        try:
+            case = _bare_instance(cls)
+            case._dbtestcase_own = target
+            suite.resolve_app(case, target)
+            if strategy_of(cls).resets:
+                case._dbtestcase_remove()
+                case._dbtestcase_build(case._dbtestcase_check(cls.__name__))
+        except BaseException:
+            leave(cls)
+            raise
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()  # type: ignore[misc]
+        if not _compat.has_class_cleanups(cls):
+            leave(cls)
+
+    # --- the test: remove, reset, run, remove ---------------------------------------------------
+
+    def setUp(self) -> None:
+        self.addCleanup(self._dbtestcase_leave)  # type: ignore[attr-defined]
+        self._dbtestcase_enter()
+        super().setUp()  # type: ignore[misc]
+
+    def tearDown(self) -> None:
+        self._dbtestcase_remove()
+        super().tearDown()  # type: ignore[misc]
+
+    def _dbtestcase_enter(self) -> None:
+        name = "%s.%s" % (type(self).__name__, self._testMethodName)  # type: ignore[attr-defined]
+        _where.set_current_test(name)
+        self._dbtestcase_leaving = contextlib.ExitStack()
+        self._dbtestcase_leaving.callback(_where.set_current_test, None)
+        self._dbtestcase_find_target()
+        self._dbtestcase_remove()
+        strategy = strategy_of(type(self))
+        databases = self._dbtestcase_check(name)
+        if strategy.resets:
+            self._dbtestcase_build(databases)
+        self._dbtestcase_leaving.callback(strategy.end, self, databases)
+        strategy.begin(self, databases)
+        for attribute, value in self._dbtestcase_loaded.items():
+            vars(self).setdefault(attribute, value)
+        leave_context = self._dbtestcase_target.enter_context(self.push_app_context)
+        self._dbtestcase_leaving.callback(leave_context)
+        self._dbtestcase_leaving.callback(self._dbtestcase_remove)
+        self._dbtestcase_ready = True
+
+    def _dbtestcase_leave(self) -> None:
+        self._dbtestcase_leaving.close()
+
+    def _dbtestcase_find_target(self) -> None:
+        if type(self) not in _targets:  # setUpClass() was overridden without super()
+            type(self)._dbtestcase_open_class()
+        own = suite.own_target(self, _targets.get(type(self)))
+        if own is not None:
+            self._dbtestcase_own = own
+            self._dbtestcase_leaving.callback(own.close)
+        if self._dbtestcase_target is None:
+            raise suite.no_target(self)
+        suite.resolve_app(self, self._dbtestcase_target)
+
+    # --- what the steps are made of -------------------------------------------------------------
+
+    @property
+    def _dbtestcase_target(self) -> Any:
+        return self._dbtestcase_own or _targets.get(type(self))
+
+    @classmethod
+    def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
+        return case._dbtestcase_target if case is not None else _targets.get(cls)
+
+    def _dbtestcase_engines(self) -> List[Any]:
+        return list(self._dbtestcase_target.engines.values())
+
+    def _dbtestcase_remove(self) -> None:
+        if self._dbtestcase_target is not None:
+            self._dbtestcase_target.remove_session()
+
+    def _dbtestcase_check(self, owner: str) -> List[safeguard.CheckedDatabase]:
+        allowed = self.allowed_databases
+        return safeguard.check(
+            self._dbtestcase_target,
+            owner,
+            allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed),
+            lock_timeout=self.lock_timeout,
+        )
+
+    def _dbtestcase_build(self, databases: List[Any]) -> None:
+        build.ensure(self, self._dbtestcase_target, databases, DatabaseMixin)
+
+
+class DatabaseTestCase(
+    DatabaseMixin,
+    ObjectStateAssertions,
+    RowAssertions,
+    QueryAssertions,
+    unittest.TestCase,
+):
+    """A ``unittest.TestCase`` whose tests each start with a database that is as good as new."""
+
+
+def leave(cls: type) -> None:
+    """Undo what a class loaded and dispose of what it made; harmless a second time."""
+    target = _targets.pop(cls, None)
+    if target is not None:
+        try:
+            target.remove_session()
+        finally:
+            target.close()
+
+
+def leave_other_classes(cls: type) -> None:
+    """Undo classes whose end never came, as on Python 3.7 after a set-up that failed."""
+    for other in [other for other in _targets if other is not cls]:
+        leave(other)
+
+
+def _bare_instance(cls: type) -> Any:
+    """Return an instance for ``create_tables()`` and ``load_data()`` before any test runs."""
+    return cls("runTest")
