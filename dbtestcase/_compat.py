@@ -17,13 +17,18 @@ from sqlalchemy.sql.util import find_tables
 
 # --- URLs ---------------------------------------------------------------------------------------
 
+_PASSWORD_ARGUMENT = re.compile(r"([?&](?:ssl)?password=)[^&]*")
+
 
 def url_text(url: Union[str, URL], hide_password: bool = False) -> str:
     """Return a URL as text; ``str(url)`` shows the password up to SQLAlchemy 1.4 and hides it after."""
     url = make_url(url)
     if hasattr(url, "render_as_string"):
-        return url.render_as_string(hide_password=hide_password)
-    return str(url.__to_string__(hide_password=hide_password))
+        text = url.render_as_string(hide_password=hide_password)
+    else:
+        text = str(url.__to_string__(hide_password=hide_password))
+    # As an argument it is the driver's, and SQLAlchemy does not hide it.
+    return _PASSWORD_ARGUMENT.sub(r"\1***", text) if hide_password else text
 
 
 def url_with(url: Union[str, URL], **parts: Any) -> URL:
@@ -83,8 +88,11 @@ def connect_timeout(seconds: int = 5) -> Iterator[None]:
 
 def without_password(text: str, url: Union[str, URL]) -> str:
     """Return a message with the URL's password taken out."""
-    password = make_url(url).password
-    return text.replace(str(password), "***") if password else text
+    url = make_url(url)
+    for password in (url.password, url.query.get("password"), url.query.get("sslpassword")):
+        if password:
+            text = text.replace(str(password), "***")
+    return text
 
 
 # --- Flask and Flask-SQLAlchemy -----------------------------------------------------------------
@@ -488,6 +496,13 @@ def pool_record(pool: Any, dbapi: Any, info: Dict[str, Any]) -> Any:
     return record
 
 
+def recorded_connection(record: Any) -> Any:
+    """Return the driver connection of a pool's record, ``None`` if it was taken out."""
+    if hasattr(record, "dbapi_connection"):
+        return record.dbapi_connection
+    return record.connection
+
+
 def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) -> Any:
     """Open a cursor whose class is what it would be, changed by a function.
 
@@ -528,12 +543,6 @@ def run_script(cursor: Any, sql: str) -> List[Any]:
     return last_rows(cursor)
 
 
-def transaction_status(dbapi: Any) -> int:
-    """Return libpq's transaction status: 0 idle, 1 active, 2 in transaction, 3 in error."""
-    status = getattr(dbapi, "get_transaction_status", None)
-    return int(status() if status is not None else dbapi.info.transaction_status)
-
-
 _PSYCOPG2_LEVELS = {
     0: "AUTOCOMMIT",
     1: "READ COMMITTED",
@@ -560,7 +569,8 @@ def transaction_setting(name: str, value: Any) -> str:
     if name.endswith("autocommit") or (name == "isolation_level" and value is None):
         return "AUTOCOMMIT"
     if name.endswith("isolation_level"):
-        return "the isolation level %s" % _level_name(value)
+        level = _level_name(value)
+        return level if level == "AUTOCOMMIT" else "the isolation level %s" % level
     return "%s = %r" % (name.replace("set_", ""), value)
 
 

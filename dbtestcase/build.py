@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from . import schema
+from . import clearing, schema
 
 
 def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
@@ -33,7 +33,7 @@ def build_schema(case: Any, target: Any, databases: List[Any], key: schema.Key) 
     """Drop everything that is found and create everything that is declared."""
     forget(databases)
     for database in databases:
-        database.dialect.drop_everything()
+        clearing.drop_everything(database, case)
         database.dialect.forget_connections(database.engines)
     with target.context():
         case.create_tables()

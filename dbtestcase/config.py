@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from sqlalchemy.engine.url import make_url
+import sqlalchemy as sa
 
-from . import _compat, safeguard
+from . import _compat, dialects, safeguard
 from .errors import ConfigurationError
 
 
@@ -77,9 +77,13 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
     :param renew: make new ones even where the URLs agree, as other options may differ.
     :return: what disposes of the engines made here and puts the former ones back.
     """
-    if not renew and not _urls_that_differ(app, db):
-        return lambda: None
-    put_back = _compat.renew_engines(db, app)
+    urls = configured_urls(app)
+    try:
+        if not renew and not _urls_that_differ(app, db):
+            return lambda: None
+        put_back = _compat.renew_engines(db, app)
+    except (ImportError, sa.exc.NoSuchModuleError) as error:
+        raise dialects.unusable(_first_unusable(urls), error) from error
     try:
         made = list(_compat.live_engines(db, app).values())
         differing = _urls_that_differ(app, db)
@@ -104,15 +108,41 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
 def configured_urls(app: Any) -> Dict[Optional[str], Any]:
     """Return what the app's configuration says for each bind key, as a URL."""
     configured = dict(app.config.get("SQLALCHEMY_BINDS") or {})
+    options = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
     if app.config.get("SQLALCHEMY_DATABASE_URI") is not None:
         configured[None] = app.config["SQLALCHEMY_DATABASE_URI"]
+    elif options.get("url") is not None:  # version 3
+        configured[None] = options["url"]
     urls = {}
     for key, value in configured.items():
         if isinstance(value, Mapping):  # version 3: options of create_engine()
             value = value.get("url")
         if value is not None:
-            urls[key] = make_url(value)
+            urls[key] = _parsed(value, key)
     return urls
+
+
+def _parsed(value: Any, key: Optional[str]) -> Any:
+    try:
+        return sa.engine.url.make_url(value)
+    except sa.exc.ArgumentError:  # whose text may hold the password
+        raise ConfigurationError(
+            "%s is not a URL of a database, such as postgresql://localhost/app_test: %s"
+            % (
+                'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI",
+                "it is empty" if not value else "it has no dialect:// that can be read",
+            )
+        ) from None
+
+
+def _first_unusable(urls: Dict[Optional[str], Any]) -> Any:
+    """Return the URL of which no engine can be made; errors do not say which it was."""
+    for url in urls.values():
+        try:
+            sa.create_engine(url)
+        except (ImportError, sa.exc.NoSuchModuleError):
+            return url
+    return next(iter(urls.values()))
 
 
 def _urls_that_differ(app: Any, db: Any) -> List[str]:

@@ -116,6 +116,11 @@ def retrying(work: Callable[[], Result], attempts: int = 3) -> Result:
     return work()
 
 
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether an error says that a lock was not to be had in time."""
+    return _compat.sqlstate(error) == LOCK_TIMEOUT
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether an error says that the server has no connection left."""
     # A driver has no code for an error at connecting; the server's own words are in the text.

@@ -5,6 +5,8 @@ The second step in the life of a test class, before anything is dropped or empti
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import re
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -96,6 +98,15 @@ def dispose(engine: Any) -> None:
         _databases.pop(known[1].key, None)
 
 
+@atexit.register
+def close_all() -> None:
+    """Close the connections that clear, as the process ends."""
+    for database in _databases.values():
+        with contextlib.suppress(Exception):
+            database.dialect.close()
+    _databases.clear()
+
+
 def _identify(
     kind: Any, engine: Any, owner: str, origin: str, allowed: Tuple[str, ...]
 ) -> Identity:
@@ -140,10 +151,12 @@ def _unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Exce
             _compat.url_text(engine.url, hide_password=True),
             _compat.without_password(_first_line(error), engine.url),
             origin,
-            "Install the driver that the URL asks for."
-            if missing_driver
-            else "Is the server running, and does the database exist? To have one started for the"
-            " tests alone: dbtestcase.temporary_postgresql().",
+            (
+                "Install the driver that the URL asks for."
+                if missing_driver
+                else "Is the server running, and does the database exist? To have one started for the"
+                " tests alone: dbtestcase.temporary_postgresql()."
+            ),
         )
     )
 
@@ -190,7 +203,9 @@ def _refusal_text(
             % (named, identity.name)
         )
     if target.refusal():
-        lines.append('  If it is the test app, set app.config["TESTING"] = True (or load a config).')
+        lines.append(
+            '  If it is the test app, set app.config["TESTING"] = True (or load a config).'
+        )
     elif not identity.template:
         lines.append(
             "  To allow this very database, write in %s: allowed_databases = (%r,)"
@@ -214,3 +229,15 @@ def _database(
         _databases[dialect.identity.key] = database
     database.dialect.set_lock_timeout(lock_timeout)
     return database
+
+
+def reconnect(database: CheckedDatabase) -> None:
+    """Connect anew to a checked database if the connection that clears it was lost.
+
+    :raises UnsafeDatabaseError: if its engine leads to another database by now.
+    """
+    lost = database.dialect
+    if not lost.alive:
+        with _compat.connect_timeout():
+            database.dialect = type(lost)(database.engines[0], lost.identity, lost.lock_timeout)
+        database.dialect.claim()

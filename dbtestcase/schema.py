@@ -54,7 +54,9 @@ def _described(table: Any, dialect: Any) -> str:
     parts = [repr((table.comment, [_described_column(column) for column in table.columns]))]
     try:
         parts.append(str(CreateTable(table).compile(dialect=dialect)))
-        parts.extend(sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes))
+        parts.extend(
+            sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
+        )
     except Exception:  # what cannot be compiled will say so when it is created
         parts.append(repr(id(table)))
     parts.append(repr((_listeners(table), _listeners(table.metadata))))

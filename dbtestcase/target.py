@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import sqlalchemy as sa
 
-from . import _compat, safeguard
+from . import dialects, safeguard
 from .errors import ConfigurationError
 
 
@@ -92,7 +92,12 @@ class PlainTarget(Target):
             self.session = self._bound(session)
 
     def _made(self, url: Any) -> Any:
-        engine = sa.create_engine(url)
+        try:
+            engine = sa.create_engine(url)
+        except sa.exc.ArgumentError as error:
+            raise ConfigurationError("engine is not a URL of a database: %s" % error) from None
+        except (ImportError, sa.exc.NoSuchModuleError) as error:
+            raise dialects.unusable(sa.engine.url.make_url(url), error) from error
         self.on_close(lambda: safeguard.dispose(engine))
         return engine
 
@@ -128,7 +133,7 @@ class PlainTarget(Target):
             self.session.remove()
 
     def origin(self, key: Optional[str]) -> str:
-        return "engine of the class, %s" % _compat.url_text(self.engine.url, hide_password=True)
+        return "the engine of the class"
 
 
 def _is_url(engine: Any) -> bool:

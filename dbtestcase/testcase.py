@@ -10,7 +10,7 @@ import contextlib
 import unittest
 from typing import Any, Dict, Iterable, List, Optional, Union
 
-from . import _compat, _where, build, safeguard, suite
+from . import _compat, _where, build, clearing, locks, safeguard, sessions, suite
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .misuse import MisuseChecks
 from .strategies import Strategy, strategy_of
@@ -47,6 +47,10 @@ class DatabaseMixin(MisuseChecks):
     """Exact names of databases that are for tests although they have no word ``test``."""
     push_app_context: bool = True
     """Whether an application context is kept pushed during each test."""
+    leaks: str = "warn"
+    """``"warn"`` of what a test left open, or ``"error"``: it is the failure of that test."""
+    terminate_blockers: bool = False
+    """Whether other processes' transactions of the same role in the test database are ended."""
 
     _dbtestcase_loaded: Dict[str, Any] = {}
     _dbtestcase_own: Optional[Target] = None
@@ -76,6 +80,7 @@ class DatabaseMixin(MisuseChecks):
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
         leave_other_classes(cls)
+        locks.watch()
         target = suite.class_target(cls)
         if target is None:
             return  # made by each test
@@ -87,7 +92,9 @@ class DatabaseMixin(MisuseChecks):
             suite.resolve_app(case, target)
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
+                sessions.warn(case._dbtestcase_freed())
                 case._dbtestcase_build(case._dbtestcase_check(cls.__name__))
+                sessions.end_test()
         except BaseException:
             leave(cls)
             raise
@@ -110,23 +117,26 @@ class DatabaseMixin(MisuseChecks):
         super().tearDown()  # type: ignore[misc]
 
     def _dbtestcase_enter(self) -> None:
-        name = "%s.%s" % (type(self).__name__, self._testMethodName)  # type: ignore[attr-defined]
+        name = clearing.name_of(self)
         _where.set_current_test(name)
         self._dbtestcase_leaving = contextlib.ExitStack()
-        self._dbtestcase_leaving.callback(_where.set_current_test, None)
+        leaving = self._dbtestcase_leaving.callback  # the last first
+        leaving(_where.set_current_test, None)
         self._dbtestcase_find_target()
         self._dbtestcase_remove()
-        strategy = strategy_of(type(self))
+        sessions.warn(self._dbtestcase_freed())
         databases = self._dbtestcase_check(name)
+        leaving(sessions.end_test)
+        strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
-        self._dbtestcase_leaving.callback(strategy.end, self, databases)
+        leaving(strategy.end, self, databases)
         strategy.begin(self, databases)
+        leaving(self._dbtestcase_free)
         for attribute, value in self._dbtestcase_loaded.items():
             vars(self).setdefault(attribute, value)
-        leave_context = self._dbtestcase_target.enter_context(self.push_app_context)
-        self._dbtestcase_leaving.callback(leave_context)
-        self._dbtestcase_leaving.callback(self._dbtestcase_remove)
+        leaving(self._dbtestcase_target.enter_context(self.push_app_context))
+        leaving(self._dbtestcase_remove)
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
@@ -160,14 +170,27 @@ class DatabaseMixin(MisuseChecks):
         if self._dbtestcase_target is not None:
             self._dbtestcase_target.remove_session()
 
+    def _dbtestcase_freed(self) -> List[sessions.Leak]:
+        return sessions.free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
+
+    def _dbtestcase_free(self) -> None:
+        left = self._dbtestcase_freed()
+        if left and self.leaks == "error":
+            raise self.failureException(sessions.leak_text(left))  # type: ignore[attr-defined]
+        sessions.warn(left)
+
     def _dbtestcase_check(self, owner: str) -> List[safeguard.CheckedDatabase]:
         allowed = self.allowed_databases
-        return safeguard.check(
+        databases = safeguard.check(
             self._dbtestcase_target,
             owner,
             allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed),
             lock_timeout=self.lock_timeout,
         )
+        sessions.begin_test(
+            self._dbtestcase_engines(), owner, self.lock_timeout, clearing.controls(databases)
+        )
+        return databases
 
     def _dbtestcase_build(self, databases: List[Any]) -> None:
         build.ensure(self, self._dbtestcase_target, databases, DatabaseMixin)

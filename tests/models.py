@@ -9,6 +9,8 @@ import flask
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
+from dbtestcase import _compat
+
 try:
     from sqlalchemy.orm import declarative_base
 except ImportError:  # SQLAlchemy 1.3
@@ -86,6 +88,12 @@ def make_app(
         return str(db.session.execute(sa.text("SELECT count(*) FROM author")).scalar())
 
     return app
+
+
+def dispose(app: Any, db: Any) -> None:
+    """Close what the application's own pools have open."""
+    for engine in _compat.live_engines(db, app).values():
+        engine.dispose()
 
 
 def testing(url: str, binds: Optional[Dict[str, Any]] = None, **settings: Any) -> Dict[str, Any]:

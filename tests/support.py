@@ -44,11 +44,18 @@ def administer(*statements: str, database: str = "postgres") -> List[Any]:
         raw.close()
 
 
+def ensure_role(name: str) -> None:
+    """Create an ordinary role where there is none of this name; ``app`` may create databases."""
+    if not administer("SELECT 1 FROM pg_roles WHERE rolname = '%s'" % name):
+        administer("CREATE ROLE %s LOGIN %s" % (name, "CREATEDB" if name == "app" else ""))
+
+
 def postgresql_url(database: str, owner: Optional[str] = None) -> str:
     """Return the URL of a database of this name, made anew and empty."""
     administer('DROP DATABASE IF EXISTS "%s" WITH (FORCE)' % database)
     administer('CREATE DATABASE "%s" TEMPLATE template0' % database)
     if owner:
+        ensure_role(owner)
         administer('ALTER DATABASE "%s" OWNER TO %s' % (database, owner))
         return url_of(database, username=owner)
     return url_of(database)

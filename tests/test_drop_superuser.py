@@ -7,6 +7,17 @@ from tests import support
 from tests.dropping import DropCase, run
 
 
+# A database with a subscription cannot be dropped: for when the test fails.
+FORGET_SUBSCRIPTION = """
+DO $$ BEGIN
+    ALTER SUBSCRIPTION s CONNECTION 'host=/nonexistent';
+    ALTER SUBSCRIPTION s SET (slot_name = NONE);
+    DROP SUBSCRIPTION s;
+EXCEPTION WHEN undefined_object THEN
+END $$
+"""
+
+
 class WhatOnlyASuperuserMakesTest(DropCase):
     def test_an_event_trigger_that_forbids_to_drop(self):
         dropped = self.assert_drops(
@@ -58,6 +69,7 @@ class WhatOnlyASuperuserMakesTest(DropCase):
         publisher = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(publisher.close)
         publisher.settimeout(0.5)
+        self.addCleanup(self.run_sql, FORGET_SUBSCRIPTION)
         self.assert_drops(
             "CREATE TABLE t (id int)",
             "CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=%d connect_timeout=5'"

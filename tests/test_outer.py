@@ -9,7 +9,7 @@ import warnings
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbtestcase import _compat
 from dbtestcase.errors import ConfigurationError
@@ -89,6 +89,12 @@ class OuterCase(unittest.TestCase):
         self.assertIs(self.engine.pool, self.pool)
         with self.engine.connect() as connection:
             self.assertEqual(names(connection), [])
+
+    def clear(self, engine):
+        metadata.drop_all(engine)
+        metadata.create_all(engine)
+        engine.dispose()
+        close_kept(self.engine)
 
     def names(self):
         with self.engine.connect() as connection:
@@ -232,7 +238,7 @@ class ScenariosMixin:
         self.assertEqual(self.names(), ["kept"])
 
     def test_a_clone_of_the_engine_shares_the_transaction(self):
-        clone = self.engine.execution_options(compiled_cache=None)
+        clone = self.engine.execution_options(compiled_cache={})
         with clone.begin() as connection:
             add(connection, "clone")
         self.assertEqual(self.names(), ["clone"])
@@ -403,15 +409,15 @@ class ScenariosMixin:
 class ThreadsMixin:
     def test_threads_one_after_another_share_the_transaction(self):
         def work():
-            self.Session.add(User("thread"))
+            self.Session.add(User("thread %d" % self.Session.query(User).count()))
             self.Session.commit()
             self.Session.remove()
 
-        for _ in range(1):
+        for _ in range(2):
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()
-        self.assertEqual(self.names(), ["thread"])
+        self.assertEqual(self.names(), ["thread 0", "thread 1"])
 
     def test_a_session_that_a_dead_thread_left_is_in_nobodys_way(self):
         left = []
@@ -488,9 +494,7 @@ class SQLiteFileTest(ScenariosMixin, ThreadsMixin, OuterCase):
         with other.begin() as connection:
             add(connection, "escaped")
         self.assertTrue(self.outer.end().committed)
-        with other.begin() as connection:
-            connection.execute(users.delete())
-        other.dispose()
+        self.clear(other)
 
 
 class SQLiteRecipeTest(ScenariosMixin, ThreadsMixin, OuterCase):
@@ -541,6 +545,7 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         self.outer.end()
         self.engine.dispose()
         self.assertTrue(dbapi.closed)
+        self.pool = self.engine.pool
 
     def test_sequences_are_back_where_they_were(self):
         self.outer.end()
@@ -565,9 +570,7 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         with other.begin() as connection:
             add(connection, "escaped")
         self.assertTrue(self.outer.end().committed)
-        with other.begin() as connection:
-            connection.execute(users.delete())
-        other.dispose()
+        self.clear(other)
 
     def test_what_was_begun_before_and_is_committed_meanwhile_is_noticed(self):
         self.outer.end()
@@ -576,9 +579,7 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
             add(connection, "escaped")
             self.outer = self.begin(self.engine)
         self.assertTrue(self.outer.end().committed)
-        with other.begin() as connection:
-            connection.execute(users.delete())
-        other.dispose()
+        self.clear(other)
 
     def test_what_is_committed_between_two_tests_is_noticed_by_the_second(self):
         state = self.outer.end().state
@@ -611,7 +612,7 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         self.outer.end()
         broken = sa.create_engine(_compat.url_with(self.engine.url, database="outer_missing_test"))
         pool = broken.pool
-        with self.assertRaises(OperationalError):
+        with self.assertRaises(self.engine.dialect.dbapi.OperationalError):
             self.begin(broken)
         self.assertIs(broken.pool, pool)
 

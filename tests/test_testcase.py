@@ -39,6 +39,7 @@ class LifeContract:
         self.models = models.library()
         self.db = self.models.db
         self.app = models.make_app(self.db, self.development_url)
+        self.addCleanup(models.dispose, self.app, self.db)
 
     def base(self, **attributes: Any) -> Any:
         config = models.testing(self.test_url)
@@ -333,6 +334,7 @@ class LifeContract:
         other = models.library()
         sa.Table("extra", other.db.metadata, sa.Column("id", sa.Integer, primary_key=True))
         other_app = models.make_app(other.db, self.development_url)
+        self.addCleanup(models.dispose, other_app, other.db)
 
         class First(self.base()):
             def test_one(self):
@@ -558,6 +560,7 @@ class ContextTest(support.Outcomes):
         self.db = self.models.db
         self.app = models.make_app(self.db, "sqlite://")
         self.before = dict(self.app.config)
+        self.addCleanup(models.dispose, self.app, self.db)
         self.addCleanup(self.pop_everything)
 
     def pop_everything(self):

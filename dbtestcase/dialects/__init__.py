@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple, Optional, Tuple
 
-from ..errors import UnsupportedDatabaseError
+from .. import _compat
+from ..errors import ConfigurationError, UnsupportedDatabaseError
 
 SUPPORTED = {"postgresql": "postgresql", "sqlite": "sqlite"}
 
@@ -28,12 +29,39 @@ def of_engine(engine: Any) -> Any:
     """
     name = engine.dialect.name
     if name not in SUPPORTED:
-        raise UnsupportedDatabaseError(
-            "cannot reset a %s database (%r): dbtestcase knows %s. Nothing was touched."
-            % (name, engine.url, " and ".join(sorted(SUPPORTED)))
-        )
+        raise _unsupported(name, engine.url)
     module = importlib.import_module("." + SUPPORTED[name], __name__)
     return module.DIALECT
+
+
+def unusable(url: Any, error: Exception) -> Exception:
+    """Return the error for a URL that SQLAlchemy could not make an engine of.
+
+    :param error: what it said: a missing driver or dialect.
+    """
+    name = url.get_backend_name()
+    if name not in SUPPORTED and name != "postgres":
+        return _unsupported(name, url)
+    return ConfigurationError(
+        "no engine can be made for %s: %s: %s. %s"
+        % (
+            _compat.url_text(url, hide_password=True),
+            type(error).__name__,
+            error,
+            (
+                "Write postgresql:// for it, as SQLAlchemy wants from 1.4 on."
+                if name == "postgres"
+                else "Install the driver that the URL asks for."
+            ),
+        )
+    )
+
+
+def _unsupported(name: str, url: Any) -> UnsupportedDatabaseError:
+    return UnsupportedDatabaseError(
+        "cannot reset a %s database (%s): dbtestcase knows %s. Nothing was touched."
+        % (name, _compat.url_text(url, hide_password=True), " and ".join(sorted(SUPPORTED)))
+    )
 
 
 def describe(identity: Optional[Identity]) -> str:

@@ -142,7 +142,9 @@ class OuterSQL:
     def _check(self) -> None:
         if not self._may_be_deferred() or not self._run("PRAGMA foreign_keys")[0][0]:
             return
-        wrong = sorted({(str(row[0]), str(row[2])) for row in self._run("PRAGMA foreign_key_check")})
+        wrong = sorted(
+            {(str(row[0]), str(row[2])) for row in self._run("PRAGMA foreign_key_check")}
+        )
         if wrong:
             raise self.driver.IntegrityError(
                 "FOREIGN KEY constraint failed: "
@@ -163,6 +165,9 @@ def _contents(connection: Any) -> Dict[str, Any]:
     """Return the definition and the rows of every table."""
     tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
     return {
-        str(name): (sql, connection.execute('SELECT * FROM "%s"' % name.replace('"', '""')).fetchall())
+        str(name): (
+            sql,
+            connection.execute('SELECT * FROM "%s"' % name.replace('"', '""')).fetchall(),
+        )
         for name, sql in tables.fetchall()
     }

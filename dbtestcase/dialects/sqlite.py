@@ -18,6 +18,7 @@ from . import Identity, describe
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
 
+
 class Baseline:
     """A copy in memory of a whole database.
 
@@ -39,6 +40,8 @@ class SQLite:
     :param identity: what :meth:`identify` said of it.
     :param lock_timeout: seconds to wait for the locks of others.
     """
+
+    control = None  # nothing tells who has a file locked
 
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity

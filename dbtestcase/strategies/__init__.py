@@ -30,6 +30,7 @@ class Strategy:
         :param databases: the checked databases of the test.
         """
 
+
 class NullStrategy(Strategy):
     """Leave the data alone."""
 

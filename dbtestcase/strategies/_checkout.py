@@ -193,7 +193,7 @@ class SharedPool(NullPool):
         return _compat.pool_record(self, Checkout(self._outer), self._outer.sql.info)
 
     def _do_return_conn(self, record: Any) -> None:
-        checkout = _compat.dbapi_connection(record)
+        checkout = _compat.recorded_connection(record)
         if checkout is not None:
             checkout.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List
 
-from .. import build
+from .. import build, clearing
 from . import Strategy
 
 
@@ -18,7 +18,7 @@ class RecreateStrategy(Strategy):
         :param databases: the checked databases of the test.
         """
         for database in databases:
-            if database.dialect.restore(database.data):
+            if clearing.restore(database, database.data, case):
                 build.forget(databases)
                 case._dbtestcase_build(databases)
                 return

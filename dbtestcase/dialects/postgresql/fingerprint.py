@@ -45,8 +45,7 @@ _PART = """(SELECT count(*) || ':' || count(*) FILTER (WHERE age(c.xmin) <= (SEL
 # database may still be open, so that the ids of its rows alone would not do.
 _OWN = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 _SHARED = {
-    "pg_database": "SELECT d.xmin::text AS t FROM pg_database d"
-    " WHERE d.oid = {own}",
+    "pg_database": "SELECT d.xmin::text AS t FROM pg_database d" " WHERE d.oid = {own}",
     "pg_shdescription": "SELECT d.xmin::text AS t FROM pg_shdescription d"
     " WHERE d.classoid = 'pg_database'::regclass AND d.objoid = {own}",
     "pg_db_role_setting": "SELECT s.xmin::text AS t FROM pg_db_role_setting s"

@@ -70,13 +70,12 @@ class OuterSQL:
         self._sequences: Dict[int, Tuple[int, bool]] = {}
         self._baseline: Any = self
         self._constraints: Optional[str] = None
+        self._redefined = False
         self._snapshot = ""
 
     def identity(self) -> Tuple[Any, ...]:
         """Return what sessions of two engines must have in common to be one session."""
-        return self._run(
-            "SELECT current_user::text, pg_catalog.current_setting('search_path')"
-        )[0]
+        return self._run("SELECT current_user::text, pg_catalog.current_setting('search_path')")[0]
 
     @property
     def alive(self) -> bool:
@@ -115,6 +114,8 @@ class OuterSQL:
 
     def rollback_to(self, name: str, release: bool = False) -> None:
         """Undo what was done since a savepoint."""
+        if self._redefined:
+            self._constraints = None
         text = "ROLLBACK TO SAVEPOINT %s" % name
         self._run("%s; RELEASE SAVEPOINT %s" % (text, name) if release else text)
 
@@ -126,8 +127,9 @@ class OuterSQL:
         self._run("%sRELEASE SAVEPOINT %s; SAVEPOINT %s" % (self._check(), base, base))
 
     def definitions_changed(self) -> None:
-        """Forget what was known of the constraints."""
+        """Forget what was known of the constraints, now and when the change is undone."""
         self._constraints = None
+        self._redefined = True
 
     def check(self, base: str) -> None:
         """Check what is deferred, whatever of it is left.
@@ -158,6 +160,8 @@ class OuterSQL:
             % (escapes.committed_since(self._snapshot), moved)
         )
         _compat.set_autocommit_again(self.dbapi)
+        if self._redefined:
+            self._constraints, self._redefined = None, False
         committed = rows[0][0]
         # Setting a sequence back is a commit of our own, which is not to be held against anybody.
         state = self._run("SELECT pg_catalog.txid_current_snapshot()::text") if moved else rows

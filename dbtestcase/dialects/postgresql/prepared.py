@@ -104,7 +104,9 @@ def run(control: Control, sql: str, types: str = "", *arguments: str) -> Rows:
     :param arguments: digits or text without quotes; nothing that a user wrote.
     """
     name = name_of(control, sql, types)
-    return control.execute("EXECUTE %s%s" % (name, arguments and "('%s')" % "','".join(arguments) or ""))
+    return control.execute(
+        "EXECUTE %s%s" % (name, arguments and "('%s')" % "','".join(arguments) or "")
+    )
 
 
 def run_together(control: Control, statements: Sequence[str]) -> Rows:

@@ -22,7 +22,9 @@ SELECT pg_current_snapshot()::text, $1, array_to_string(ARRAY[
 ]::text[], ' ')
 """
 
-_HAS_ROWS = "CASE WHEN EXISTS (SELECT FROM ONLY {name}) THEN '{key}=' || pg_relation_size({oid}) END"
+_HAS_ROWS = (
+    "CASE WHEN EXISTS (SELECT FROM ONLY {name}) THEN '{key}=' || pg_relation_size({oid}) END"
+)
 _HAS_STORAGE = "CASE WHEN pg_relation_size({oid}) > 0 THEN '{key}=' || pg_relation_size({oid}) END"
 _DIFFERS = """(SELECT '{key}=' || pg_relation_size({oid}) FROM (SELECT count(*) AS n,
     count(*) FILTER (WHERE age(x.xmin) <= (SELECT age($1::xid))) AS newer FROM ONLY {name} x) y
