@@ -519,8 +519,11 @@ def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) 
     options = dict(zip(("name", "cursor_factory", "withhold"), arguments), **options)
     if options.get("name"):
         dbapi.autocommit = False  # psycopg2 has no named cursor in autocommit
-    factory = options.get("cursor_factory") or dbapi.cursor_factory or type(dbapi.cursor())
-    return dbapi.cursor(**dict(options, cursor_factory=change(factory)))
+    if options.get("cursor_factory") is not None:
+        options["cursor_factory"] = change(options["cursor_factory"])
+    else:
+        dbapi.cursor_factory = change(dbapi.cursor_factory or type(dbapi.cursor()))
+    return dbapi.cursor(**options)
 
 
 def plain_cursor(dbapi: Any) -> Any:

@@ -5,7 +5,8 @@ The first step in the life of a test class.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional
+import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import sqlalchemy as sa
 
@@ -77,32 +78,32 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
     :param renew: make new ones even where the URLs agree, as other options may differ.
     :return: what disposes of the engines made here and puts the former ones back.
     """
-    urls = configured_urls(app)
+    with _usable(app), contextlib.ExitStack() as undoing:
+        if renew or _urls_that_differ(app, db):
+            undoing.callback(_compat.renew_engines(db, app))
+            for engine in _compat.live_engines(db, app).values():
+                undoing.callback(safeguard.dispose, engine)
+            _require_same_urls(app, db)
+        return undoing.pop_all().close
+
+
+@contextlib.contextmanager
+def _usable(app: Any) -> Iterator[None]:
+    """Say which URL of the app it is that no engine can be made of."""
     try:
-        if not renew and not _urls_that_differ(app, db):
-            return lambda: None
-        put_back = _compat.renew_engines(db, app)
+        yield
     except (ImportError, sa.exc.NoSuchModuleError) as error:
-        raise dialects.unusable(_first_unusable(urls), error) from error
-    try:
-        made = list(_compat.live_engines(db, app).values())
-        differing = _urls_that_differ(app, db)
-        if differing:
-            raise ConfigurationError(
-                "the engines of %r do not follow its configuration, so nothing was cleared: %s."
-                " Make the app with the Testing configuration in create_app() instead."
-                % (app.import_name, "; ".join(differing))
-            )
-    except BaseException:
-        put_back()
-        raise
+        raise dialects.unusable(_first_unusable(app), error) from error
 
-    def undo() -> None:
-        for engine in made:
-            safeguard.dispose(engine)
-        put_back()
 
-    return undo
+def _require_same_urls(app: Any, db: Any) -> None:
+    differing = _urls_that_differ(app, db)
+    if differing:
+        raise ConfigurationError(
+            "the engines of %r do not follow its configuration, so nothing was cleared: %s."
+            " Make the app with the Testing configuration in create_app() instead."
+            % (app.import_name, "; ".join(differing))
+        )
 
 
 def configured_urls(app: Any) -> Dict[Optional[str], Any]:
@@ -135,8 +136,9 @@ def _parsed(value: Any, key: Optional[str]) -> Any:
         ) from None
 
 
-def _first_unusable(urls: Dict[Optional[str], Any]) -> Any:
-    """Return the URL of which no engine can be made; errors do not say which it was."""
+def _first_unusable(app: Any) -> Any:
+    """Return the URL of which no engine can be made, as errors do not say which it was."""
+    urls = configured_urls(app)
     for url in urls.values():
         try:
             sa.create_engine(url)

@@ -35,6 +35,7 @@ class CheckedDatabase:
     def __init__(self, dialect: Any) -> None:
         self.dialect = dialect
         self.engines: List[Any] = []
+        self.built_for: Optional[int] = None  # the target that it was last built for
         self.schema_key: Optional[Tuple[Any, ...]] = None  # what its tables were made from
         self.schema: Any = None  # the base line after create_tables()
         self.data_key: Optional[Tuple[Any, ...]] = None  # what its rows were made by

@@ -31,6 +31,16 @@ def key_of(case: Any, target: Any) -> Key:
     return tuple(parts)
 
 
+def shape_of(target: Any) -> Key:
+    """Return what tells at little cost that a target's tables are still the ones declared before.
+
+    A test may declare a model or add a column; other changes are seen when the next class begins.
+    """
+    return tuple(
+        (id(table), len(table.columns)) for key in target.engines for table in target.tables(key)
+    )
+
+
 def _signature(tables: Iterable[Any], dialect: Any) -> int:
     return hash(frozenset(_text(table, dialect) for table in tables))
 

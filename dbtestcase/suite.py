@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Optional, Tuple
 
 from .errors import ConfigurationError
-from .target import PlainTarget, Target
+from .target import PlainTarget, Target, is_url
 
 
 class Given:
@@ -129,7 +129,9 @@ def no_target(case: Any) -> ConfigurationError:
     )
 
 
-def resolve_app(case: Any, target: Target) -> None:
-    """Give the test the application itself where its class has only the name of it."""
-    if isinstance(getattr(case, "app", None), str):
+def resolve(case: Any, target: Target) -> None:
+    """Give the test the application or engine itself where its class has a name or URL of it."""
+    if target.app is not None and isinstance(getattr(case, "app", None), str):
         case.app = target.app
+    if isinstance(target, PlainTarget) and is_url(getattr(case, "engine", None)):
+        case.engine = target.engine

@@ -18,6 +18,7 @@ class Target:
     db: Any = None
     session: Any = None
     metadata: Any = None
+    built: Any = None  # the declared tables for which its databases were built
 
     def __init__(self) -> None:
         self._undoing = contextlib.ExitStack()
@@ -88,16 +89,19 @@ class PlainTarget(Target):
         super().__init__()
         self.metadata = getattr(metadata, "metadata", metadata)
         with self.undone_on_error():
-            self.engine = self._made(engine) if _is_url(engine) else engine
+            self.engine = self._made(engine) if is_url(engine) else engine
             self.session = self._bound(session)
 
     def _made(self, url: Any) -> Any:
         try:
             engine = sa.create_engine(url)
-        except sa.exc.ArgumentError as error:
-            raise ConfigurationError("engine is not a URL of a database: %s" % error) from None
         except (ImportError, sa.exc.NoSuchModuleError) as error:
             raise dialects.unusable(sa.engine.url.make_url(url), error) from error
+        except sa.exc.ArgumentError:  # whose text may hold the password
+            raise ConfigurationError(
+                "engine is a text that is not a URL of a database, such as"
+                " postgresql://localhost/app_test."
+            ) from None
         self.on_close(lambda: safeguard.dispose(engine))
         return engine
 
@@ -136,5 +140,5 @@ class PlainTarget(Target):
         return "the engine of the class"
 
 
-def _is_url(engine: Any) -> bool:
+def is_url(engine: Any) -> bool:
     return isinstance(engine, (str, sa.engine.url.URL))

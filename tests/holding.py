@@ -78,9 +78,7 @@ class Shop(unittest.TestCase):
         except (ImportError, sa.exc.NoSuchModuleError):
             raise unittest.SkipTest("no %s here" % cls.driver)
         plain = support.postgresql_url(cls.database)
-        cls.url = _compat.url_text(
-            _compat.url_with(plain, drivername="postgresql+%s" % cls.driver)
-        )
+        cls.url = _compat.url_text(_compat.url_with(plain, drivername="postgresql+%s" % cls.driver))
 
     def setUp(self) -> None:
         sessions.watch()

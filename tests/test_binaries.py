@@ -38,7 +38,7 @@ class SearchTest(PrivateCase):
             os.symlink(os.path.join(found.directory, name), os.path.join(links, name))
         os.environ["DBTESTCASE_POSTGRESQL_BIN"] = links
         self.assertEqual(_binaries.find_binaries(None).directory, links)
-        self.assertEqual(_binaries.find_binaries(None, found.directory), found)
+        self.assertEqual(_binaries.find_binaries(None, found.directory).directory, found.directory)
 
     def test_the_other_driver_is_named_when_the_default_one_is_missing(self) -> None:
         default = make_url("postgresql://").get_dialect()().driver
@@ -80,7 +80,8 @@ class MissingTest(PrivateCase):
             from dbtestcase import _binaries
             _binaries.PLACES, _binaries.WHEELS = ("/nowhere/*/bin",), ("no_such_wheel",)
             """
-        done = self.run_child(textwrap.dedent(code) + START, PATH=broken)
+        code = textwrap.dedent(code) + START
+        done = self.run_child(code, PATH=broken, DBTESTCASE_POSTGRESQL_BIN="")
         self.assertEqual(done.returncode, 1)
         self.assertIn(
             "Looked at:\n"

@@ -105,7 +105,7 @@ class WhatTheRoleMayNotDropTest(DropCase):
         self.run_as_superuser("CREATE SCHEMA work AUTHORIZATION drop_guest")
         self.new = dump(self.database)
         control = self.new_control(url)
-        run(url, "CREATE TYPE work.e AS E1000 ()", "CREATE TABLE work.t (e work.e)")
+        run(url, "CREATE TYPE work.e AS ENUM ()", "CREATE TABLE work.t (e work.e)")
         self.assertEqual(drop.drop_everything(control), [("table", "work.t"), ("type", "work.e")])
         self.assert_new()
 
@@ -135,7 +135,7 @@ class OtherSessionsTest(DropCase):
         self.assertEqual(_compat.sqlstate(raised.exception), "55P03")
 
     def test_temporary_tables_of_other_sessions_are_not_ours(self):
-        self.run_sql("CREATE TYPE e AS E1000 ('a')")
+        self.run_sql("CREATE TYPE e AS ENUM ('a')")
         other = self.hold("CREATE TEMP TABLE own (e e)", "COMMIT")
         self.assertEqual(drop.inventory(self.control), [("type", "public.e")])
         self.drop()

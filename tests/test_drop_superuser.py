@@ -66,8 +66,10 @@ class WhatOnlyASuperuserMakesTest(DropCase):
         )
 
     def test_a_subscription_without_a_word_to_its_publisher(self):
-        publisher = socket.create_server(("127.0.0.1", 0))
+        publisher = socket.socket()
         self.addCleanup(publisher.close)
+        publisher.bind(("127.0.0.1", 0))
+        publisher.listen()
         publisher.settimeout(0.5)
         self.addCleanup(self.run_sql, FORGET_SUBSCRIPTION)
         self.assert_drops(

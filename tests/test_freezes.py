@@ -316,9 +316,7 @@ class Blockers(Shop):
             self.url, "BEGIN", WRITE.text, "PREPARE TRANSACTION 'of ours'", mode="autocommit"
         ):
             pass
-        self.addCleanup(
-            support.administer, "ROLLBACK PREPARED 'of ours'", database=self.database
-        )
+        self.addCleanup(support.administer, "ROLLBACK PREPARED 'of ours'", database=self.database)
         self.assertNamed(
             r'prepared transaction "of ours" of role "postgres" for 1.\d s, holds "parent"',
             "to end it: ROLLBACK PREPARED 'of ours'",
@@ -405,5 +403,3 @@ class BlockersWithPsycopg3(Blockers):
 
     driver = "psycopg"
     database = "blocks_shop_test"
-
-

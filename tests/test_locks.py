@@ -117,9 +117,7 @@ class InAReset(Shop):
         return told
 
     def test_a_lock_timeout_names_the_holder(self) -> None:
-        with another_process(
-            self.url, "SET application_name = 'celery worker'", WRITE.text
-        ) as pid:
+        with another_process(self.url, "SET application_name = 'celery worker'", WRITE.text) as pid:
             told = self.failing("DROP TABLE public.parent CASCADE")
         self.assertRegex(
             str(told),
@@ -139,7 +137,9 @@ class InAReset(Shop):
         )
 
     def test_without_a_control_connection_less_is_said(self) -> None:
-        error = sa.exc.OperationalError("s", {}, Exception("FATAL: sorry, too many clients already"))
+        error = sa.exc.OperationalError(
+            "s", {}, Exception("FATAL: sorry, too many clients already")
+        )
         told = locks.blocked(None, error, self.database, NAME, "connecting", BOUND)
         self.assertEqual(
             str(told),

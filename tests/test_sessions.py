@@ -27,7 +27,9 @@ class Checkouts(Shop):
         connection = self.engine.connect()
         (checkout,) = _checkouts.opened()
         self.assertEqual(checkout.test, NAME)
-        self.assertEqual(checkout.lines[0].function, "test_a_checkout_is_known_with_its_test_and_line")
+        self.assertEqual(
+            checkout.lines[0].function, "test_a_checkout_is_known_with_its_test_and_line"
+        )
         self.assertIs(checkout.owner, connection)
         connection.close()
         self.assertEqual(_checkouts.opened(), [])

@@ -27,7 +27,7 @@ _CONTROL = {
 _QUERIES = frozenset(
     "SELECT SHOW VALUES WITH TABLE EXPLAIN FETCH MOVE CLOSE PRAGMA DECLARE".split()
 )
-_DEFINITIONS = frozenset("CREATE ALTER DROP DO CALL".split())
+_DEFINITIONS = frozenset("CREATE ALTER DROP TRUNCATE DO CALL".split())
 
 
 def kind_of(statement: Any) -> str:

@@ -14,20 +14,27 @@ UNION ALL SELECT 'pg_catalog.pg_largeobject_metadata'
 
 
 def committed_since(snapshot: str) -> str:
-    """Return an expression: the numbers of transactions that ended well since a snapshot.
+    """Return an expression: the numbers of transactions that were committed since a snapshot.
 
     What rolled back has a number as well, but is known to have. Every change of rows or of the
     catalog takes a number; only moving a sequence may not.
 
     :param snapshot: what ``txid_current_snapshot()`` gave.
     """
+    _, next_number, running = snapshot.split(":")
+    numbers = (
+        "pg_catalog.generate_series(%s,"
+        " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1) AS x" % next_number
+    )
+    if running:
+        numbers = (
+            "(SELECT pg_catalog.unnest('{%s}'::bigint[]) AS x UNION ALL SELECT x FROM %s) AS x"
+            % (running, numbers)
+        )
     return (
-        "(SELECT pg_catalog.array_agg(x)::text FROM ("
-        "SELECT pg_catalog.txid_snapshot_xip('{0}') AS x UNION ALL"
-        " SELECT pg_catalog.generate_series(pg_catalog.txid_snapshot_xmax('{0}'),"
-        " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1)) AS numbers"
-        " WHERE pg_catalog.txid_status(x) = 'committed')"
-    ).format(snapshot)
+        "(SELECT pg_catalog.string_agg(x::text, ',') FROM %s"
+        " WHERE pg_catalog.txid_status(x) = 'committed')" % numbers
+    )
 
 
 def tables_written(control: Any, snapshot: str) -> List[str]:
@@ -44,7 +51,7 @@ def tables_written(control: Any, snapshot: str) -> List[str]:
         # A row has the lower half of the number: the upper half is the same for years.
         rows = control.execute(
             "SELECT 1 FROM %s WHERE xmin::text::bigint ="
-            " ANY (SELECT x & 4294967295 FROM pg_catalog.unnest('%s'::bigint[]) x) LIMIT 1"
+            " ANY (SELECT x & 4294967295 FROM pg_catalog.unnest('{%s}'::bigint[]) x) LIMIT 1"
             % (table, numbers)
         )
         if rows:

@@ -7,13 +7,13 @@ the driver sends no BEGIN of its own, and psycopg2's real ``commit()`` does noth
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
 from . import escapes
 
-IDLE, IN_ERROR = 0, 3
+IN_ERROR = 3
 
 # Which constraints can be deferred, and which of them are from the start. A name that also stands
 # for another kind of constraint in its schema cannot be set back to deferred by itself.
@@ -34,12 +34,22 @@ SELECT pg_catalog.format('SELECT %s::bigint, last_value, is_called FROM %I.%I',
              AND pg_catalog.has_sequence_privilege(c.oid, 'UPDATE') END
 """
 
-# nextval() and setval() take this lock and keep it to the end of the transaction, whatever is
-# rolled back within: src/backend/commands/sequence.c, lock_and_open_sequence().
-_TOUCHED = """
-SELECT l.relation::bigint FROM pg_catalog.pg_locks l
-  JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'S'
- WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
+# Which sequences were read in this transaction, by the statistics that the backend keeps of its
+# own; they are sent off between transactions only, so nothing is missing from them, and a sequence
+# that was read a moment earlier is set back once more.
+_SET_BACK = """
+SELECT pg_catalog.count(pg_catalog.setval(s.oid::regclass, s.value, s.called))
+  FROM ROWS FROM (pg_catalog.unnest('{%s}'::oid[]), pg_catalog.unnest('{%s}'::bigint[]),
+                  pg_catalog.unnest('{%s}'::bool[])) AS s (oid, value, called)
+ WHERE pg_catalog.pg_stat_get_xact_blocks_fetched(s.oid) > 0
+    OR pg_catalog.current_setting('track_counts') = 'off';
+"""
+
+# Have the statistics sent off now, where PostgreSQL can be asked to (from version 15 on): reading
+# all sequences is not to look as if a test had used them.
+_FLUSH = """
+SELECT 'SELECT ' || p.oid::regproc::text || '()' FROM pg_catalog.pg_proc p
+ WHERE p.proname = 'pg_stat_force_next_flush' AND p.pronamespace = 'pg_catalog'::regnamespace
 """
 
 
@@ -67,7 +77,7 @@ class OuterSQL:
         self._begin = "BEGIN ISOLATION LEVEL %s" % level if level else "BEGIN"
         _compat.set_autocommit(self.dbapi)
         self._cursor = _compat.plain_cursor(self.dbapi)
-        self._sequences: Dict[int, Tuple[int, bool]] = {}
+        self._set_back = ""
         self._baseline: Any = self
         self._constraints: Optional[str] = None
         self._redefined = False
@@ -98,11 +108,13 @@ class OuterSQL:
         """
         if baseline is not self._baseline or self._constraints is None:
             self._learn(baseline)
-        ((self._snapshot, committed),) = self._run(
-            "%s; SAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text, %s"
-            % (self._begin, base, escapes.committed_since(state) if state else "NULL")
+        ((self._snapshot,),) = self._run(
+            "%s; SAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text"
+            % (self._begin, base)
         )
-        return bool(state) and not committed
+        if state is None or self._snapshot == state:
+            return state is not None
+        return not self._run("SELECT " + escapes.committed_since(state))[0][0]
 
     def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -147,25 +159,21 @@ class OuterSQL:
         :return: whether anybody committed anything since the beginning, by any connection; and
             the state for the next :meth:`begin`.
         """
-        touched = self._touched(base)
-        moved = "".join(
-            ", pg_catalog.setval(%d::oid::regclass, %d, %s)" % ((oid,) + self._sequences[oid])
-            for oid in touched
-            if oid in self._sequences
-        )
-        rows = self._run(
-            "ROLLBACK; SET LOCAL synchronous_commit = off;"
-            " SELECT %s, pg_catalog.txid_current_snapshot()::text,"
-            " pg_catalog.pg_advisory_unlock_all()%s"
-            % (escapes.committed_since(self._snapshot), moved)
+        if self.failed:
+            self.rollback_to(base)
+        # Setting back is not rolled back, unless the test gave the sequence a new file.
+        before, after = ("", self._set_back) if self._redefined else (self._set_back, "")
+        if after:
+            after = "SET LOCAL synchronous_commit = off; " + after
+        ((committed, state, _),) = self._run(
+            "%sROLLBACK; %sSELECT %s, pg_catalog.txid_current_snapshot()::text,"
+            " pg_catalog.pg_advisory_unlock_all()::text"
+            % (before, after, escapes.committed_since(self._snapshot))
         )
         _compat.set_autocommit_again(self.dbapi)
-        if self._redefined:
-            self._constraints, self._redefined = None, False
-        committed = rows[0][0]
-        # Setting a sequence back is a commit of our own, which is not to be held against anybody.
-        state = self._run("SELECT pg_catalog.txid_current_snapshot()::text") if moved else rows
-        return bool(committed), state[0][-1] if moved else rows[0][1]
+        if self._redefined:  # what was set back afterwards is a commit of our own
+            self._constraints, self._redefined, state = None, False, None
+        return bool(committed), state
 
     def escaped_tables(self, database: Any) -> List[str]:
         """Return the tables with rows that others committed since the beginning."""
@@ -199,10 +207,13 @@ class OuterSQL:
 
     def _learn(self, baseline: Any) -> None:
         queries = [row[0] for row in self._run(_SEQUENCES)]
-        self._sequences = {}
+        found: List[Tuple[Any, ...]] = []
         for start in range(0, len(queries), 500):  # each takes a lock, and there are only so many
-            for oid, value, called in self._run(" UNION ALL ".join(queries[start : start + 500])):
-                self._sequences[oid] = (value, called)
+            found += self._run(" UNION ALL ".join(queries[start : start + 500]))
+        for (flush,) in self._run(_FLUSH):
+            self._run(flush)
+        columns = [",".join(map(str, column)) for column in zip(*found)]
+        self._set_back = _SET_BACK % tuple(columns) if found else ""
         self._constraints = None
         self._check()
         self._baseline = baseline
@@ -216,10 +227,3 @@ class OuterSQL:
             if deferred:
                 self._constraints += "SET CONSTRAINTS %s DEFERRED; " % ", ".join(deferred)
         return self._constraints
-
-    def _touched(self, base: str) -> List[int]:
-        if _compat.transaction_status(self.dbapi) == IDLE:
-            return []  # somebody ended the transaction: what was committed will be found
-        if self.failed:
-            self.rollback_to(base)
-        return [row[0] for row in self._run(_TOUCHED)] if self._sequences else []
