@@ -85,6 +85,41 @@ def dry_pool(test: Any, pool: Any, error: Any) -> Any:
     return _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
 
 
+def everyone(control: Any) -> Tuple[List[int], List[str]]:
+    """Return who holds any lock on any table, and who waits for one."""
+    return server.in_the_way(control, exclusive=True)
+
+
+def lines_about(control: Any, pids: List[int], gids: List[str]) -> List[str]:
+    queue = pids + server.waiting_for(control, pids)
+    named = server.backends(control, queue)
+    said = [line for each in sorted(named, key=_root_first) for line in of_backend(each)]
+    for each in server.prepared_transactions(control):
+        if each.gid in gids:
+            said += of_prepared(each, _settling.prepared.get(each.gid))
+    return said
+
+
+def _root_first(backend: server.Backend) -> bool:
+    return bool(backend.blocked_by)
+
+
+def slots(control: Any) -> List[str]:
+    return [
+        '  %d of role "%s" on "%s"%s' % (count, role, name, ' by "%s"' % label if label else "")
+        for count, name, role, label in server.connections(control)[:10]
+    ]
+
+
+def advice(said: List[str], full: bool = False) -> str:
+    if full:
+        return "  Close connections that are not needed, or raise the server's max_connections."
+    several = sum(line.startswith("  ") and not line.startswith("   ") for line in said) > 1
+    return "  End %s, or see %s again with: python -m dbtestcase blockers" % (
+        ("those transactions", "them") if several else ("that transaction", "it")
+    )
+
+
 def _name(backend: Backend) -> str:
     if backend.application:
         return '"%s"' % backend.application

@@ -605,12 +605,17 @@ def split_sqlite_script(script: str) -> Iterator[str]:
         yield statement
 
 
+def has_one_connection(pool: Any) -> bool:
+    """Tell whether a pool keeps one connection (for each thread), as for databases in memory."""
+    return isinstance(pool, (sa.pool.StaticPool, sa.pool.SingletonThreadPool))
+
+
 def sqlite_connection(engine: Any) -> Any:
     """Return a pooled connection to a SQLite database that threads can use in turn.
 
     A database in memory is the pool's own connection; for a file a new one is made.
     """
-    if isinstance(engine.pool, (sa.pool.StaticPool, sa.pool.SingletonThreadPool)):
+    if has_one_connection(engine.pool):
         return engine.raw_connection()
 
     def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
@@ -638,3 +643,34 @@ def take_sqlite_transactions(dbapi: Any) -> Tuple[Dict[str, Any], Callable[[], N
         attribute, value, quiet = "autocommit", False, True
     setattr(dbapi, attribute, quiet)
     return {attribute: value}, lambda: setattr(dbapi, attribute, value)
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+def add_text(error: BaseException, text: str) -> None:
+    """Add text to what an exception says, once; its type and traceback stay as they are.
+
+    Notes came with Python 3.11. Before, the message is made longer where it is all that the
+    exception says; else its class is replaced by one of the same name that says more.
+    """
+    known = vars(error).setdefault("_dbtestcase_added", [])
+    if text in known:
+        return
+    known.append(text)
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    elif len(error.args) == 1 and isinstance(error.args[0], str) and str(error) == error.args[0]:
+        error.args = ("%s\n%s" % (error.args[0], text),)
+    else:
+        _say_more(error, text)
+
+
+def _say_more(error: BaseException, text: str) -> None:
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    longer = dict(names, __str__=lambda self: "%s\n%s" % (kind.__str__(self), text))
+    try:
+        error.__class__ = type(kind.__name__, (kind,), longer)
+    except TypeError:  # one of those that are built in, as KeyError
+        sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))

@@ -6,7 +6,7 @@ import time
 import warnings
 from typing import Iterable, NamedTuple, Optional
 
-from . import _where
+from . import _where, report
 from ._blocked import duration
 from ._checkouts import Place
 
@@ -59,9 +59,16 @@ def of_place(kind: str, place: Place, pid: Optional[int], freed: bool = True) ->
     )
 
 
+def note(leaks: Iterable[Leak]) -> None:
+    """Have the report of the run tell about the leaks."""
+    for leak in leaks:
+        report.left_open(leak)
+
+
 def warn(leaks: Iterable[Leak]) -> None:
     """Give a ``ResourceWarning`` for each leak, at the line of the user's code that opened it."""
     for leak in leaks:
+        report.left_open(leak)
         warnings.warn_explicit(str(leak), ResourceWarning, leak.file or "sys", leak.line or 1)
 
 

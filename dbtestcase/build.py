@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from . import clearing, schema
+from . import clearing, progress, report, schema
 
 
 def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
@@ -23,7 +23,8 @@ def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
         build_schema(case, target, databases, schema_key)
     data_key = schema.data_key_of(case, base)
     if any(database.data_key != data_key for database in databases):
-        load_rows(case, target, databases, data_key)
+        with progress.told("loading the first rows of %s" % type(case).__name__):
+            load_rows(case, target, databases, data_key)
     target.built = shape
     for database in databases:
         database.built_for = id(target)
@@ -38,16 +39,18 @@ def forget(databases: List[Any]) -> None:
 def build_schema(case: Any, target: Any, databases: List[Any], key: schema.Key) -> None:
     """Drop everything that is found and create everything that is declared."""
     forget(databases)
-    for database in databases:
-        clearing.drop_everything(database, case)
-        database.dialect.forget_connections(database.engines)
-    with target.context():
-        case.create_tables()
-        _commit(target.session)
-        target.remove_session()
-    for database in databases:
-        database.schema = database.data = database.dialect.take_baseline()
-        database.schema_key = key
+    report.built()
+    with progress.told(_what_is_made(case, target, databases)):
+        for database in databases:
+            clearing.drop_everything(database, case)
+            database.dialect.forget_connections(database.engines)
+        with target.context():
+            case.create_tables()
+            _commit(target.session)
+            target.remove_session()
+        for database in databases:
+            database.schema = database.data = database.dialect.take_baseline()
+            database.schema_key = key
 
 
 def load_rows(case: Any, target: Any, databases: List[Any], key: Optional[schema.Key]) -> None:
@@ -68,6 +71,12 @@ def load_rows(case: Any, target: Any, databases: List[Any], key: Optional[schema
         if key is not None:
             database.data = database.dialect.take_baseline(schema=database.schema)
         database.data_key = key
+
+
+def _what_is_made(case: Any, target: Any, databases: List[Any]) -> str:
+    tables = sum(len(target.tables(key)) for key in target.engines)
+    names = " and ".join('"%s"' % database.name for database in databases)
+    return "making %s anew for %s (%d tables declared)" % (names, type(case).__name__, tables)
 
 
 def _new_attributes(case: Any, before: set) -> Dict[str, Any]:

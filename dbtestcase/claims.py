@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, Callable, Optional
 
-from . import _compat
+from . import _compat, report
 from .errors import BlockedDatabaseError
 
 _MAXIMUM = 1000
@@ -87,3 +87,4 @@ def follow(engine: Any, dialect: Any) -> Callable[[], None]:
 def say(sentence: str) -> None:
     """Tell the user what was done that could surprise."""
     sys.stderr.write("dbtestcase: %s\n" % sentence)
+    report.notice(sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Optional, TypeVar
 
-from . import locks, safeguard, sessions
+from . import locks, report, safeguard, sessions
 
 _LOST = "the connection that clears was lost"
 
@@ -20,6 +20,13 @@ def restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
     :return: ``None`` when it is equal, else what differs: it must be dropped and created.
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
+    changed = _restore(database, baseline, case)
+    if changed is not None:
+        report.changed(database.name, changed)
+    return changed
+
+
+def _restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
     dialect = database.dialect
     if not dialect.alive:
         return _LOST

@@ -65,7 +65,7 @@ def ensure_free(
                 _cannot(
                     database_name, test_name, "the reset", "waited %.1f s for a lock" % lock_timeout
                 ),
-                _lines(control, pids, gids)
+                _blocked.lines_about(control, pids, gids)
                 + ["  " + str(leak) for leak in leaks if not leak.freed],
             )
         unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
@@ -96,7 +96,7 @@ def blocked(
         return error
     first = _cannot(database_name, test_name, what, fact)
     try:
-        lines = _slots(control) if is_full(error) else _lines(control, *_everyone(control))
+        lines = _blocked.slots(control) if is_full(error) else _blocked.lines_about(control, *_blocked.everyone(control))
     except Exception:  # the connection that would tell is gone too
         lines = []
     return _error(first, lines, full=is_full(error))
@@ -142,8 +142,8 @@ def print_blockers(control: Any, stream: TextIO, watch: bool = False, pause: flo
     """
     before: List[str] = []
     while True:
-        pids, gids = _everyone(control)
-        lines = _lines(control, pids, gids)
+        pids, gids = _blocked.everyone(control)
+        lines = _blocked.lines_about(control, pids, gids)
         count = len(pids) + len(gids)
         ((name,),) = control.execute("SELECT pg_catalog.current_database()::text")
         head = '"%s": %s' % (name, "%d in the way:" % count if count else "nothing is in the way.")
@@ -182,32 +182,6 @@ def _is_unread(backend: server.Backend) -> bool:
     return backend.state == "active" and backend.waits_for == "Client"
 
 
-def _everyone(control: Any) -> Tuple[List[int], List[str]]:
-    """Return who holds any lock on any table, and who waits for one."""
-    return server.in_the_way(control, exclusive=True)
-
-
-def _lines(control: Any, pids: List[int], gids: List[str]) -> List[str]:
-    queue = pids + server.waiting_for(control, pids)
-    named = server.backends(control, queue)
-    lines = [line for each in sorted(named, key=_root_first) for line in _blocked.of_backend(each)]
-    for each in server.prepared_transactions(control):
-        if each.gid in gids:
-            lines += _blocked.of_prepared(each, _settling.prepared.get(each.gid))
-    return lines
-
-
-def _root_first(backend: server.Backend) -> bool:
-    return bool(backend.blocked_by)
-
-
-def _slots(control: Any) -> List[str]:
-    return [
-        '  %d of role "%s" on "%s"%s' % (count, role, name, ' by "%s"' % label if label else "")
-        for count, name, role, label in server.connections(control)[:10]
-    ]
-
-
 def _fact(error: BaseException, lock_timeout: float) -> Optional[str]:
     facts = {
         LOCK_TIMEOUT: "waited %.1f s for a lock" % lock_timeout,
@@ -226,16 +200,7 @@ def _cannot(database_name: str, test_name: str, what: str, fact: str) -> str:
 
 
 def _error(first: str, lines: List[str], full: bool = False) -> BlockedDatabaseError:
-    return BlockedDatabaseError("\n".join([first] + lines + [_advice(lines, full)]))
-
-
-def _advice(lines: List[str], full: bool = False) -> str:
-    if full:
-        return "  Close connections that are not needed, or raise the server's max_connections."
-    several = sum(line.startswith("  ") and not line.startswith("   ") for line in lines) > 1
-    return "  End %s, or see %s again with: python -m dbtestcase blockers" % (
-        ("those transactions", "them") if several else ("that transaction", "it")
-    )
+    return BlockedDatabaseError("\n".join([first] + lines + [_blocked.advice(lines, full)]))
 
 
 def _explain(context: Any) -> Optional[BaseException]:
@@ -254,17 +219,17 @@ def _explain(context: Any) -> Optional[BaseException]:
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     control = _control_of(test, context.engine)
     try:
-        found = _slots(control) if full else _lines(control, *_others(control, context.connection))
+        found = _blocked.slots(control) if full else _blocked.lines_about(control, *_others(control, context.connection))
     except Exception:  # no control connection, or it is gone: less can be said
         found = []
-    lines += found + [_advice(found, full), str(error)]
+    lines += found + [_blocked.advice(found, full), str(error)]
     named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
     return named
 
 
 def _others(control: Any, connection: Any) -> Tuple[List[int], List[str]]:
     own = _compat.backend_pid(_compat.dbapi_connection(_compat.fairy_of(connection)))
-    pids, gids = _everyone(control)
+    pids, gids = _blocked.everyone(control)
     return [pid for pid in pids if pid != own], gids
 
 

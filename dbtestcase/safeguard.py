@@ -91,6 +91,12 @@ def check(
     return databases
 
 
+def used_dialects() -> List[Any]:
+    """Return what the databases of this run are cleared by, where it is still connected."""
+    found = {id(each.dialect): each.dialect for each in _databases.values()}
+    return [dialect for dialect in found.values() if dialect.alive]
+
+
 def dispose(engine: Any) -> None:
     """Dispose of an engine that was made for a class or a test, and of what is known of it."""
     engine.dispose()

@@ -12,7 +12,7 @@ from typing import Any, Iterable, List, Mapping, Optional
 
 from . import _blocked, _checkouts, _compat, _settling
 from ._freeing import Freeing, held_by
-from ._leaks import Leak, leak_text, warn
+from ._leaks import Leak, leak_text, note, warn
 
 __all__ = [
     "Leak",
@@ -22,6 +22,7 @@ __all__ = [
     "free",
     "is_ours",
     "leak_text",
+    "note",
     "take_back",
     "warn",
     "watch",

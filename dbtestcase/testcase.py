@@ -10,9 +10,21 @@ import contextlib
 import unittest
 from typing import Any, Dict, Iterable, List, Optional, Union
 
-from . import _compat, _where, build, clearing, locks, safeguard, sessions, suite
+from . import (
+    _compat,
+    _where,
+    build,
+    clearing,
+    locks,
+    report,
+    safeguard,
+    sessions,
+    shown_queries,
+    suite,
+)
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .misuse import MisuseChecks
+from .outcomes import WatchedRuns
 from .strategies import Strategy, strategy_of
 from .target import Target
 
@@ -20,7 +32,7 @@ from .target import Target
 _targets: Dict[type, Target] = {}
 
 
-class DatabaseMixin(MisuseChecks):
+class DatabaseMixin(WatchedRuns, MisuseChecks):
     """Gives every test of a ``unittest.TestCase`` a database that is as good as new.
 
     List it before ``unittest.TestCase``. Give the class either ``app`` (or ``create_app()``) and
@@ -51,6 +63,8 @@ class DatabaseMixin(MisuseChecks):
     """``"warn"`` of what a test left open, or ``"error"``: it is the failure of that test."""
     terminate_blockers: bool = False
     """Whether other processes' transactions of the same role in the test database are ended."""
+    show_queries: bool = False
+    """Whether a failure of a test shows the queries that the test had run."""
 
     _dbtestcase_loaded: Dict[str, Any] = {}
     _dbtestcase_own: Optional[Target] = None
@@ -75,7 +89,8 @@ class DatabaseMixin(MisuseChecks):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()  # type: ignore[misc]
-        cls._dbtestcase_open_class()
+        with report.resetting(cls):
+            cls._dbtestcase_open_class()
 
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
@@ -109,7 +124,8 @@ class DatabaseMixin(MisuseChecks):
 
     def setUp(self) -> None:
         self.addCleanup(self._dbtestcase_leave)  # type: ignore[attr-defined]
-        self._dbtestcase_enter()
+        with report.resetting(self):
+            self._dbtestcase_enter()
         super().setUp()  # type: ignore[misc]
 
     def tearDown(self) -> None:
@@ -137,10 +153,12 @@ class DatabaseMixin(MisuseChecks):
             vars(self).setdefault(attribute, value)
         leaving(self._dbtestcase_target.enter_context(self.push_app_context))
         leaving(self._dbtestcase_remove)
+        self._dbtestcase_leaving.enter_context(shown_queries.kept(self))
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
-        self._dbtestcase_leaving.close()
+        with report.leaving():
+            self._dbtestcase_leaving.close()
 
     def _dbtestcase_find_target(self) -> None:
         if type(self) not in _targets:  # setUpClass() was overridden without super()
@@ -176,6 +194,7 @@ class DatabaseMixin(MisuseChecks):
     def _dbtestcase_free(self) -> None:
         left = self._dbtestcase_freed()
         if left and self.leaks == "error":
+            sessions.note(left)
             raise self.failureException(sessions.leak_text(left))  # type: ignore[attr-defined]
         sessions.warn(left)
 

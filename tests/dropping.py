@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import glob
 import os
 import subprocess
@@ -15,6 +17,7 @@ from dbtestcase import _binaries, _compat
 from dbtestcase.dialects.postgresql.control import Control
 from dbtestcase.dialects.postgresql.drop import drop_everything
 from dbtestcase.dialects.postgresql.properties import properties, restore_properties
+from dbtestcase.errors import ServerError
 from tests import support
 
 
@@ -32,12 +35,19 @@ def run(url: str, *statements: str) -> List[Any]:
         raw.close()
 
 
+@functools.lru_cache(maxsize=None)
 def pg_dump() -> str:
     """Return the newest pg_dump: an older one refuses a newer server."""
-    directories = [os.path.dirname(path) for path in glob.glob("/usr/lib/postgresql/*/bin/pg_dump")]
-    if not directories:
-        directories = [_binaries.find_binaries(_binaries.server_account()).directory]
-    return os.path.join(max(directories), "pg_dump")
+    programs = glob.glob("/usr/lib/postgresql/*/bin/pg_dump")
+    with contextlib.suppress(ServerError):
+        found = _binaries.find_binaries(_binaries.server_account())
+        programs.append(os.path.join(found.directory, "pg_dump"))
+    return max(filter(os.path.exists, programs), key=major_version)
+
+
+def major_version(program: str) -> int:
+    text = subprocess.check_output([program, "--version"], universal_newlines=True)
+    return int(text.split(") ")[1].split(".")[0])
 
 
 def dump(database: str) -> List[str]:

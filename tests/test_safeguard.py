@@ -299,6 +299,7 @@ class PostgreSQLGuardTest(support.Outcomes):
 
         def replace(case):
             if hasattr(type(case.db), "engines"):
+                self.addCleanup(case.db.engines[None].dispose)
                 case.db.engines[None] = self.engine(self.production_url)
             else:
                 case.app.config["SQLALCHEMY_DATABASE_URI"] = self.production_url

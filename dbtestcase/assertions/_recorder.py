@@ -62,8 +62,7 @@ class QueryRecorder:
     def _record(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
-        words = statement.split(None, 2)
-        if not words or _controls_transaction(words) or _access.is_own(context):
+        if not is_query(statement, context):
             return
         if not self._listens_to(conn.engine) or self._same_batch(context):
             return
@@ -79,6 +78,12 @@ class QueryRecorder:
             return False
         before, self._batch = self._batch(), weakref.ref(context)
         return before is context
+
+
+def is_query(statement: str, context: Any) -> bool:
+    """Tell whether a statement counts: it is the test's own, and asks for more than control."""
+    words = statement.split(None, 2)
+    return bool(words) and not _controls_transaction(words) and not _access.is_own(context)
 
 
 def _controls_transaction(words: List[str]) -> bool:

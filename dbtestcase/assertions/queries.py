@@ -83,7 +83,7 @@ def failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str
     ]
     lines += repeats(queries)
     for number, query in enumerate(queries[:_MOST_LISTED], 1):
-        lines += _listed(number, query)
+        lines += listed(number, query)
     if len(queries) > _MOST_LISTED:
         lines.append("  ... and %d more" % (len(queries) - _MOST_LISTED))
     return "\n".join(lines)
@@ -121,7 +121,8 @@ def _numbers(indexes: List[int]) -> str:
     return ", ".join(numbers)
 
 
-def _listed(number: int, query: RecordedQuery) -> List[str]:
+def listed(number: int, query: RecordedQuery) -> List[str]:
+    """Return the lines about one query: the statement, its parameters, its place."""
     lines = ["%3d. %s" % (number, _describe.text(query.statement, _LONGEST_STATEMENT))]
     if query.parameters:
         lines.append("     with " + _parameters(query))

@@ -21,10 +21,13 @@ class OuterSQL:
 
     def __init__(self, engine: Any) -> None:
         fairy = _compat.sqlite_connection(engine)
-        self._fairy = fairy
-        self.info = dict(fairy.info)
+        self.fairy = fairy
+        self.info = {
+            key: value for key, value in fairy.info.items() if not str(key).startswith("dbtestcase")
+        }
         self.dbapi = _compat.dbapi_connection(fairy)
         self.driver = engine.dialect.dbapi
+        self._lasts = _compat.has_one_connection(engine.pool)
         self.one_thread = _compat.is_bound_to_thread(engine.pool)
         self.shown, self._set_back = _compat.take_sqlite_transactions(self.dbapi)
         self._cursor = self.dbapi.cursor(_compat.sqlite_cursor_class())
@@ -43,11 +46,13 @@ class OuterSQL:
 
     # --- the life of one transaction -------------------------------------------------------------
 
-    def begin(self, base: str, baseline: Any, state: Any) -> bool:
+    def begin(self, base: str, baseline: Any, state: Any, test: str, lock_timeout: float) -> bool:
         """Begin; tell whether all is as it was at the end of the transaction before.
 
         :param base: the name of the savepoint that always stands.
         :param baseline: the rows that the test starts with.
+        :param test: the name of the test.
+        :param lock_timeout: seconds to wait for locks; the engine says how long here.
         :param state: what :meth:`finish` left, ``None`` if there was no transaction before.
         """
         unchanged = state is not None and state == self._state()
@@ -117,7 +122,7 @@ class OuterSQL:
         """Give the connection back as it was."""
         self._cursor.close()
         self._set_back()
-        self._fairy.close()
+        self.fairy.close()
 
     # --- errors of the driver's own kinds --------------------------------------------------------
 
@@ -136,8 +141,11 @@ class OuterSQL:
         return int(self._run("PRAGMA data_version")[0][0])
 
     def _state(self) -> Any:
-        """Return what changes whenever this connection changes anything."""
-        return (id(self.dbapi), self.dbapi.total_changes, self._run("PRAGMA schema_version"))
+        """Return what changes with every change, ``None`` where the connection is closed soon."""
+        if not self._lasts:
+            return None
+        versions = self._data_version(), self._run("PRAGMA schema_version")
+        return (id(self.dbapi), self.dbapi.total_changes, versions)
 
     def _check(self) -> None:
         if not self._may_be_deferred() or not self._run("PRAGMA foreign_keys")[0][0]:

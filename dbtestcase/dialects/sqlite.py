@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from typing import Any, Iterable, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 from .. import _compat
 from ..errors import BlockedDatabaseError, UnsafeDatabaseError
@@ -110,61 +110,44 @@ class SQLite:
 
     def drop_everything(self) -> List[Tuple[str, str]]:
         """Make the database empty; return the kinds and names of what it held."""
-        connection, release = self._connection()
-        try:
-            dropped = connection.execute(
-                "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-            ).fetchall()
-            self._equal_to = (None, None)
-            with contextlib.closing(sqlite3.connect(":memory:")) as empty:
-                self._overwrite(connection, empty)
-        finally:
-            release()
-        return [(str(kind), str(name)) for kind, name in dropped]
+        dropped = self.inventory()
+        self._equal_to = (None, None)
+        with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+            self._replace(empty)
+        return dropped
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
-        connection, release = self._connection()
-        try:
+        with self._connected() as connection:
             return connection.execute(
                 "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
             ).fetchall()
-        finally:
-            release()
 
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the whole database as it is now."""
-        connection, release = self._connection()
-        try:
+        with self._connected() as connection:
             version = self._version(connection)
             baseline = Baseline(connection)
-            self._equal_to = (baseline, version)
-            return baseline
-        finally:
-            release()
+        self._equal_to = (baseline, version)
+        return baseline
 
     def restore(self, baseline: Baseline) -> Optional[str]:
         """Make the database equal to the base line; always possible, so there is no reason."""
-        connection, release = self._connection()
-        try:
+        with self._connected() as connection:
             version = self._version(connection)
-            if version is None or self._equal_to != (baseline, version):
-                self._overwrite(connection, baseline.copy)
-                self._equal_to = (baseline, self._version(connection))
-        finally:
-            release()
+        if version is None or self._equal_to != (baseline, version):
+            self._replace(baseline.copy)
+            self._equal_to = (baseline, version)
         return None
 
-    def _connection(self) -> Tuple[Any, Any]:
-        """Return a driver connection and what gives it back."""
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        """Lend the driver's connection: our own, or the only one of a database in memory."""
         if self._fairy is not None:
-            return _compat.dbapi_connection(self._fairy), lambda: None
-        fairy = self._engine.raw_connection()
-        connection = _compat.dbapi_connection(fairy)
-        for kind, name in connection.execute("SELECT type, name FROM sqlite_temp_master"):
-            if kind in ("table", "view"):
-                connection.execute('DROP %s temp."%s"' % (kind, name.replace('"', '""')))
-        return connection, fairy.close
+            yield _compat.dbapi_connection(self._fairy)
+            return
+        with contextlib.closing(self._engine.raw_connection()) as fairy:
+            yield _compat.dbapi_connection(fairy)
 
     def _version(self, connection: Any) -> Optional[int]:
         """Return a number that changes with every commit of another connection.
@@ -174,6 +157,18 @@ class SQLite:
         if self.identity.private:
             return None
         return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _replace(self, source: Any) -> None:
+        try:
+            with self._connected() as connection:
+                self._overwrite(connection, source)
+        except sqlite3.OperationalError:
+            if not self.identity.private:
+                raise
+            # Rows that a test left half-read bar the connection: have the pool open another one.
+            self._engine.dispose()
+            with self._connected() as connection:
+                self._overwrite(connection, source)
 
     def _overwrite(self, connection: Any, source: Any) -> None:
         deadline = time.monotonic() + self.lock_timeout
@@ -188,7 +183,16 @@ class SQLite:
                 )
 
         connection.rollback()
+        _drop_temporary(connection)
         source.backup(connection, pages=-1, progress=give_up, sleep=0.02)
+
+
+def _drop_temporary(connection: Any) -> None:
+    """Drop what belongs to the connection alone, which no copy of a database covers."""
+    rows = connection.execute("SELECT type, name FROM sqlite_temp_master").fetchall()
+    for kind, name in rows:
+        if kind in ("table", "view") and not name.startswith("sqlite_"):
+            connection.execute('DROP %s temp."%s"' % (kind, name.replace('"', '""')))
 
 
 def _identity(engine: Any, connection: Any) -> Identity:

@@ -21,6 +21,7 @@ _REFUSED_METHODS = frozenset(
     "set_isolation_level set_session set_autocommit set_read_only set_deferrable"
     " tpc_begin tpc_prepare tpc_commit tpc_rollback tpc_recover".split()
 )
+_INFORMATION = ("info", "in_transaction")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 
 
@@ -31,7 +32,7 @@ class Checkout:
     """
 
     def __init__(self, outer: Any) -> None:
-        vars(self).update(_outer=outer, _active=False, _closed=False, _doomed=False)
+        vars(self).update(_outer=outer, _active=False, _used=False, _closed=False, _doomed=False)
 
     # --- what the driver's connection does otherwise ---------------------------------------------
 
@@ -45,15 +46,15 @@ class Checkout:
 
     def commit(self) -> None:
         """Keep what was written through this check-out, within the outer transaction."""
-        vars(self)["_doomed"] = False
         if not self.closed:
             self._outer.savepoints.commit(self)
+        vars(self).update(_doomed=False, _used=False)
 
     def rollback(self) -> None:
         """Undo what was written through this check-out since its last commit."""
-        vars(self)["_doomed"] = False
         if not self.closed:
             self._outer.savepoints.rollback(self)
+        vars(self).update(_doomed=False, _used=False)
 
     reset = rollback
 
@@ -96,6 +97,7 @@ class Checkout:
             if self._doomed:
                 raise self._outer.sql.aborted_error()
             self._outer.savepoints.before(self, kind)
+            vars(self)["_used"] = True
             return True
         return False
 
@@ -123,9 +125,16 @@ class Checkout:
             return lambda *arguments, **options: getattr(self.cursor(), name)(*arguments, **options)
         if name in _REFUSED_METHODS:
             return self._refuse(name)
+        if name in _INFORMATION and not self.closed:
+            return _Information(self, value) if name == "info" else self.shown_status(value)
         if not name.startswith("__"):
             self._require_open()
         return value
+
+    def shown_status(self, status: Any) -> Any:
+        """Return the status that a transaction of this check-out's own would have."""
+        unused = self._active and not self._used
+        return _compat.IDLE if unused and status in (True, _compat.IN_TRANSACTION) else status
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _REFUSED_ATTRIBUTES:
@@ -145,6 +154,21 @@ class Checkout:
     def _require_open(self) -> None:
         if self._closed or self._outer.over:
             raise self._outer.sql.closed_error(self._outer.test)
+
+
+class _Information:
+    """What drivers for PostgreSQL tell of a connection, but for the state of its transaction."""
+
+    def __init__(self, checkout: Checkout, information: Any) -> None:
+        self._checkout = checkout
+        self._information = information
+
+    @property
+    def transaction_status(self) -> Any:
+        return self._checkout.shown_status(self._information.transaction_status)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._information, name)
 
 
 class SharedPool(NullPool):

@@ -12,6 +12,7 @@ from typing import Any, List, NamedTuple
 
 import sqlalchemy as sa
 
+from .. import sessions
 from ..dialects import SUPPORTED
 from ..errors import ConfigurationError
 from ._checkout import SharedPool
@@ -38,12 +39,16 @@ class OuterTransaction:
     :param engines: the engines that lead to the database; the first one makes the connection.
     :param test: the name of the test, for messages.
     :param database: the name of the database, for messages.
+    :param lock_timeout: seconds that statements may wait for a lock, 0 for no bound.
     """
 
-    def __init__(self, engines: List[Any], test: str, database: str) -> None:
+    def __init__(
+        self, engines: List[Any], test: str, database: str, lock_timeout: float = 0
+    ) -> None:
         self.engines = list(engines)
         self.test = test
         self.database = database
+        self.lock_timeout = lock_timeout
         self.over = False
         self.cursors: "weakref.WeakSet[Any]" = weakref.WeakSet()  # those that must be closed
 
@@ -62,6 +67,7 @@ class OuterTransaction:
         """
         for engine in self.engines:
             _put_back(engine)
+        self.over = False
         self.sql = self._connection()
         try:
             self._require_one_identity()
@@ -123,6 +129,8 @@ class OuterTransaction:
             sql = _opened(engine)
         except ConfigurationError as error:
             raise self.refusal("AUTOCOMMIT") from error
+        if sql.fairy is not None:
+            sessions.forget(sql.fairy)  # it is no test's, to be given back
         if sql.kept:
             if engine not in _kept:
                 sa.event.listen(engine, "engine_disposed", close_kept)
@@ -131,12 +139,12 @@ class OuterTransaction:
 
     def _begin(self, baseline: Any, state: Any) -> Any:
         try:
-            return self.sql.begin(BASE, baseline, state)
+            return self.sql.begin(BASE, baseline, state, self.test, self.lock_timeout)
         except self.sql.driver.Error:
             if not self.sql.kept or self.sql.alive:
                 raise
             self.sql = self._open(self.engines[0])  # the server ended it since the last test
-            return self.sql.begin(BASE, baseline, None)
+            return self.sql.begin(BASE, baseline, None, self.test, self.lock_timeout)
 
     def _require_one_identity(self) -> None:
         if len(self.engines) == 1 or not self.sql.kept:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from .. import build
+from .. import build, clearing
 from ..errors import DatabaseTestCaseError
 from . import Strategy
 from ._outer import OuterTransaction
@@ -33,15 +33,15 @@ class RollbackStrategy(Strategy):
         :param databases: the checked databases of the test.
         :raises ConfigurationError: if engines cannot share a transaction.
         """
-        test = "%s.%s" % (type(case).__name__, case._testMethodName)
-        if not all([self._is_ready(database) for database in databases]):
+        test = clearing.name_of(case)
+        if not all([_is_ready(database, case) for database in databases]):
             build.forget(databases)
             case._dbtestcase_build(databases)
         for database in databases:
-            outer = OuterTransaction(database.engines, test, database.name)
+            outer = OuterTransaction(database.engines, test, database.name, case.lock_timeout)
             if not outer.begin(database.data, _state(database)) and _state(database):
                 outer.cancel()  # somebody has committed something since the last test
-                if database.dialect.restore(database.data):
+                if clearing.restore(database, database.data, case):
                     self._begin_anew(case, databases)
                     return
                 outer.begin(database.data)
@@ -63,7 +63,7 @@ class RollbackStrategy(Strategy):
             if outcome.violation is not None:
                 failures.append(case.failureException(_violation_text(outer, outcome.violation)))
             if outcome.committed:
-                escaped = _clear(database, outer)
+                escaped = _clear(database, outer, case)
                 if escaped:
                     failures.append(DatabaseTestCaseError(_escape_text(outer, escaped)))
         if failures:
@@ -78,10 +78,10 @@ class RollbackStrategy(Strategy):
             _states.pop(database, None)
         self.begin(case, databases)
 
-    @staticmethod
-    def _is_ready(database: Any) -> bool:
-        """Make the database equal to its base line unless it is known to be."""
-        return bool(_state(database)) or not database.dialect.restore(database.data)
+
+def _is_ready(database: Any, case: Any) -> bool:
+    """Make a database equal to its base line unless it is known to be; tell whether that went."""
+    return bool(_state(database)) or not clearing.restore(database, database.data, case)
 
 
 def _state(database: Any) -> Any:
@@ -89,11 +89,11 @@ def _state(database: Any) -> Any:
     return state if baseline is database.data else None
 
 
-def _clear(database: Any, outer: OuterTransaction) -> List[str]:
+def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
     """Make the database equal to its base line; return what was not."""
     _states.pop(database, None)
     found = outer.sql.escaped_tables(database)
-    reason = database.dialect.restore(database.data)
+    reason = clearing.restore(database, database.data, case)
     if reason:
         build.forget([database])
         return found + [reason]

@@ -10,7 +10,7 @@ from .. import Identity, describe
 from . import claim as claiming
 from .baseline import Baseline
 from .control import Control
-from .databases import ensure_database
+from .databases import ensure_database, siblings
 from .drop import drop_everything, inventory
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -129,6 +129,10 @@ class PostgreSQL:
             if identity.name != name:
                 return None
             return PostgreSQL(engine, identity, self.lock_timeout)
+
+    def siblings(self) -> List[str]:
+        """Return the names of this database and of its numbered siblings on the server."""
+        return siblings(self.control, self.identity.name)
 
     def lead_here(self, engine: Any) -> Callable[[], None]:
         """Lead an engine's new connections to this database; return what takes it back."""

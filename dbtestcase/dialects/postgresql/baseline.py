@@ -9,10 +9,12 @@ from ... import _compat
 from . import emptying
 from .control import Control
 from .fingerprint import Fingerprint
+from .ledger import LEDGER, Key, Proof
 from .prepared import run_together, session
-from .rows import Found, Rows, read_found
+from .rows import CATALOG, Found, Rows, read_found
 from .tables import Tables
 from .transactions import settled
+from .watching import key_of
 
 # What says nothing about the rows: lost connections, waits that took too long, deadlocks, a server
 # that shuts down or is full.
@@ -25,8 +27,9 @@ class Baseline:
     Make one with :meth:`take`; it holds for every control connection to that database.
     """
 
-    def __init__(self, fingerprint: Fingerprint, rows: Rows) -> None:
+    def __init__(self, fingerprint: Fingerprint, proof: Proof, rows: Rows) -> None:
         self.fingerprint = fingerprint
+        self.proof = proof
         self.rows = rows
 
     @classmethod
@@ -40,12 +43,13 @@ class Baseline:
         """
         replica = session(control).replica
         if schema is not None and not schema.fingerprint.changes(control):
-            fingerprint, tables = schema.fingerprint, schema.rows.tables
+            fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
         else:
-            fingerprint, tables = Fingerprint(control), Tables(control, replica)
+            fingerprint, proof = Fingerprint(control), Proof(control)
+            tables = Tables(control, replica)
         with settled(control) as snapshot:
-            rows = Rows(control, tables, snapshot)
-        return cls(fingerprint, rows)
+            rows = Rows(control, tables, snapshot, proof.possible)
+        return cls(fingerprint, proof, rows)
 
     def restore(self, control: Control) -> Optional[str]:
         """Make the database equal to the base line, if only rows and sequences differ.
@@ -56,23 +60,35 @@ class Baseline:
         :raises Exception: the driver's errors, where a lock was not to be had or the connection
             was lost.
         """
-        replica = session(control).replica
+        counted = LEDGER.counted(_key(control))
         try:
             found = self.rows.look(control)
         except Exception as error:
             return self.fingerprint.changes(control) or _said(error)
-        sentence = self._changes(control)
+        sentence = self._other_catalog(control, found, counted)
         if sentence or not found.sizes:
             return sentence
         try:
-            plan = emptying.plan(self.rows, found.sizes, replica)
+            plan = emptying.plan(self.rows, found.sizes, session(control).replica)
             return self._put_back(control, plan, found)
         except emptying.Impossible as impossible:
             return str(impossible)
         except Exception as error:
+            self.proof.end()
             with contextlib.suppress(Exception):
                 control.execute("ROLLBACK")
             return _said(error)
+
+    def _other_catalog(self, control: Control, found: Found, counted: int) -> Optional[str]:
+        """Compare the catalog, unless it is proved that nobody changed it."""
+        asked = found.sizes.pop(CATALOG, None) is not None
+        if asked or self.rows.unknown or not self.proof.holds(found.snapshot, counted):
+            sentence = self._changes(control)
+            if sentence:
+                self.proof.end()
+                return sentence
+        self.proof.begin(_key(control), found.snapshot)
+        return None
 
     def matches(self, control: Control) -> Optional[str]:
         """Compare everything, trusting no shortcut, and change nothing.
@@ -98,6 +114,7 @@ class Baseline:
         statements = ["BEGIN"] + _prepared(control, plan) + before + ["COMMIT"]
         answers = [run_together(control, statements + after[:1])[0]]
         answers += [control.execute(ask)[0] for ask in after[1:]]
+        self.proof.spend()
         found = read_found(answers)
         names = self._names(found) or self.rows.different_views(control, plan.views)
         if names:
@@ -122,7 +139,12 @@ class Baseline:
         tables = self.rows.tables
         names = {oid: "table %s" % table.name for oid, table in tables.tables.items()}
         names.update((each.oid, "sequence %s" % each.name) for each in tables.sequences)
+        names[CATALOG] = "the catalog"
         return [names.get(oid, "a large object") for oid in found.sizes]
+
+
+def _key(control: Control) -> Key:
+    return key_of(control._dbapi)
 
 
 def _prepared(control: Control, plan: emptying.Plan) -> List[str]:

@@ -1,6 +1,9 @@
-"""Databases of a server: is there one of this name, and make it."""
+"""Databases of a server: is there one of this name, make it, and which are its siblings."""
 
 from __future__ import annotations
+
+import re
+from typing import List
 
 from .control import Control
 
@@ -21,6 +24,18 @@ def ensure_database(control: Control, name: str) -> bool:
             raise
         return False  # another process created it between our two statements
     return True
+
+
+def siblings(control: Control, name: str) -> List[str]:
+    """Return the names of a database and of its numbered siblings: ``app_test``, ``app_test_2``.
+
+    :param control: a connection to any database of the server.
+    :param name: that of one of them.
+    """
+    names = [found for (found,) in control.execute("SELECT datname::text FROM pg_database")]
+    stem = re.sub(r"_\d+$", "", name)
+    family = re.compile(re.escape(stem if stem in names else name) + r"(_\d+)?$")
+    return sorted(found for found in names if family.match(found))
 
 
 def _exists(control: Control, name: str) -> bool:

@@ -16,7 +16,8 @@ from typing import Dict, List, NamedTuple, Optional
 
 from .changes import Objects
 from .control import Control
-from .prepared import Snapshot, one_snapshot, run
+from .prepared import one_snapshot, run
+from .snapshot import Snapshot
 from .transactions import all_over, settled
 
 # Ordinary work writes the first ones: statistics, large objects (rows.py looks after them), the

@@ -11,9 +11,7 @@ from typing import Any, List, Optional, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
-from . import escapes
-
-IN_ERROR = 3
+from . import escapes, settings, watching
 
 # Which constraints can be deferred, and which of them are from the start. A name that also stands
 # for another kind of constraint in its schema cannot be set back to deferred by itself.
@@ -61,13 +59,17 @@ class OuterSQL:
     """
 
     one_thread = False  # threads may use the connection one after another
+    fairy = None  # no pool has anything to do with it
     kept = True  # between tests: a new connection for each would cost more than the test
     shown = {"autocommit": False}  # what users are told instead of what is so
 
     def __init__(self, engine: Any) -> None:
         fairy = _compat.new_connection(engine)
-        self.info = dict(fairy.info)
+        self.info = {
+            key: value for key, value in fairy.info.items() if not str(key).startswith("dbtestcase")
+        }
         self.dbapi = _compat.dbapi_connection(fairy)
+        watching.ignore(self.dbapi)  # what is rolled back anyway need not be accounted for
         self.driver = engine.dialect.dbapi
         self.process = os.getpid()
         if self.dbapi.autocommit:
@@ -82,6 +84,10 @@ class OuterSQL:
         self._constraints: Optional[str] = None
         self._redefined = False
         self._snapshot = ""
+        ((self._own_bound,),) = self._run(
+            "SELECT (extract(epoch FROM pg_catalog.current_setting('lock_timeout')::interval)"
+            " * 1000)::int"
+        )
 
     def identity(self) -> Tuple[Any, ...]:
         """Return what sessions of two engines must have in common to be one session."""
@@ -95,22 +101,29 @@ class OuterSQL:
     @property
     def failed(self) -> bool:
         """Whether a statement failed and nothing else runs until it is undone."""
-        return _compat.transaction_status(self.dbapi) == IN_ERROR
+        return _compat.transaction_status(self.dbapi) == _compat.IN_ERROR
 
     # --- the life of one transaction -------------------------------------------------------------
 
-    def begin(self, base: str, baseline: Any, state: Any) -> bool:
+    def begin(self, base: str, baseline: Any, state: Any, test: str, lock_timeout: float) -> bool:
         """Begin; tell whether all is as it was at the end of the transaction before.
 
         :param base: the name of the savepoint that always stands.
+        :param test: the name of the test, which the connection carries.
+        :param lock_timeout: seconds that statements may wait for a lock, 0 for no bound.
         :param baseline: the rows that the test starts with, for what depends on them.
         :param state: what :meth:`finish` left, ``None`` if there was no transaction before.
         """
         if baseline is not self._baseline or self._constraints is None:
             self._learn(baseline)
         ((self._snapshot,),) = self._run(
-            "%s; SAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text"
-            % (self._begin, base)
+            "%s; %s; %sSAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text"
+            % (
+                self._begin,
+                settings.rename("dbtestcase " + test),  # undone by the rollback, as all the rest
+                self._bound(int(lock_timeout * 1000)),
+                base,
+            )
         )
         if state is None or self._snapshot == state:
             return state is not None
@@ -204,6 +217,11 @@ class OuterSQL:
 
     def _run(self, sql: str) -> List[Tuple[Any, ...]]:
         return _compat.run_script(self._cursor, sql)
+
+    def _bound(self, milliseconds: int) -> str:
+        if milliseconds <= 0 or 0 < self._own_bound <= milliseconds:
+            return ""
+        return "SET LOCAL lock_timeout = %d; " % milliseconds
 
     def _learn(self, baseline: Any) -> None:
         queries = [row[0] for row in self._run(_SEQUENCES)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 from weakref import WeakKeyDictionary
 
 from ... import _compat
+from . import watching
 from .control import Control
+from .snapshot import Snapshot
 
 Rows = List[Tuple[Any, ...]]
 
@@ -23,25 +25,6 @@ _REPLICA = "SET session_replication_role = replica"
 _MAY_REPLICA = "SELECT has_parameter_privilege('session_replication_role', 'SET')"
 
 
-class Snapshot(NamedTuple):
-    """What ``pg_current_snapshot()`` says: the oldest open, the next transaction, the open ones."""
-
-    xmin: int
-    xmax: int
-    open: Tuple[int, ...]
-
-    @classmethod
-    def read(cls, text: str) -> "Snapshot":
-        """Read the text form ``xmin:xmax:xip,xip``."""
-        xmin, xmax, listed = text.split(":")
-        return cls(int(xmin), int(xmax), tuple(int(x) for x in listed.split(",") if x))
-
-    @property
-    def mark(self) -> str:
-        """The transaction id, as the type ``xid`` has it, that all later ones are not older than."""
-        return str(self.xmax % 2**32)
-
-
 class Prepared:
     """The prepared statements of one control connection, and the role it works under."""
 
@@ -50,6 +33,7 @@ class Prepared:
         self._once: Dict[str, None] = {}
         self._number = 0
         _compat.never_prepare(control._dbapi)
+        watching.ignore(control._dbapi)
         control.execute(_GENERIC)
         self.replica = _may_be_replica(control)
         if self.replica:

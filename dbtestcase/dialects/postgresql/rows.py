@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .control import Control
-from .prepared import Snapshot, name_of, run
+from .ledger import STILL_INNOCENT
+from .prepared import name_of, run
+from .snapshot import Snapshot
 from .tables import Tables
 
 # Each table of a statement takes a lock, and a server has some thousands for all its sessions.
@@ -50,6 +52,13 @@ SELECT concat_ws(':', count(*), sum(hashtextextended(dbtestcase_row::text, 1)::n
 
 #: The key under which large objects are asked for; tables and sequences have their object ids.
 LARGE_OBJECTS = 0
+#: The key of what tells that the catalog itself has to be asked.
+CATALOG = 1
+
+# Replication slots come and go without a transaction.
+_SLOTS = """(SELECT count(*) FROM pg_get_replication_slots() s
+  WHERE s.datoid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+_OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
 
 
 class Found(NamedTuple):
@@ -66,9 +75,12 @@ class Rows:
     :param control: the connection, in a transaction that sees one state.
     :param tables: what the catalog says of the tables.
     :param snapshot: the state that the transaction sees, with no other transaction open.
+    :param provable: whether ledger.py can prove that the catalog is the right one.
     """
 
-    def __init__(self, control: Control, tables: Tables, snapshot: Snapshot) -> None:
+    def __init__(
+        self, control: Control, tables: Tables, snapshot: Snapshot, provable: bool
+    ) -> None:
         self.tables = tables
         self._mark = snapshot.mark
         self.filled: Dict[int, List[str]] = {}
@@ -78,7 +90,10 @@ class Rows:
         self.unknown: List[str] = []
         self._remember_rows(control)
         self._remember_sequences(control)
-        self._asks = self._statements()
+        ((slots,),) = control.execute("SELECT %s" % _SLOTS)
+        about_catalog = [_OTHER_SLOTS.format(count=slots, key=CATALOG)]
+        about_catalog += [STILL_INNOCENT.format(key=CATALOG)] if provable else []
+        self._asks = _chunks(about_catalog + self._questions())
 
     def look(self, control: Control) -> Found:
         """Ask what differs from the remembered state."""
@@ -138,7 +153,7 @@ class Rows:
             ((value, called),) = control.execute(sql)
             self.sequences[sequence.oid] = (value, called)
 
-    def _statements(self) -> List[str]:
+    def _questions(self) -> List[str]:
         questions = self._questions_of_empty(self.filled)
         for oid, name, count in self._counts():
             questions.append(_DIFFERS.format(key=oid, oid=oid, name=name, count=count))
@@ -150,7 +165,7 @@ class Rows:
         questions.append(_NEW_OBJECTS.format(key=LARGE_OBJECTS, count=len(self.objects)))
         for oid, digest in self.objects.items():
             questions.append(_OTHER_OBJECT.format(key=LARGE_OBJECTS, oid=oid, digest=digest))
-        return _chunks(questions)
+        return questions
 
     def _counts(self) -> List[Tuple[int, str, int]]:
         tables = self.tables.tables

@@ -8,7 +8,8 @@ from typing import Iterator
 
 from ...errors import BlockedDatabaseError
 from .control import Control
-from .prepared import Snapshot, one_snapshot
+from .prepared import one_snapshot
+from .snapshot import Snapshot
 
 # Open transactions that belong to other databases cannot write to this one. A transaction whose
 # session is not to be seen yet, or no longer, counts as one of this database.

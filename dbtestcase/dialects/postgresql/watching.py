@@ -1,0 +1,202 @@
+"""Watch what psycopg2 connections run, for ledger.py: connections and cursors that take note.
+
+They are psycopg2's own classes with some methods that count, so that whatever the code under test
+does with a connection, past SQLAlchemy or not, is seen. Connections that were open before, made by
+a ``creator`` or with a ``connection_factory`` of the suite are left as they are, and not watched.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import functools
+import uuid
+from typing import Any, Dict, Optional
+
+import sqlalchemy as sa
+
+from .ledger import LEDGER, Key, Transaction
+
+_IDLE = 0  # TRANSACTION_STATUS_IDLE
+
+# Values of these types are quoted by the driver, whatever they say.
+_QUOTED = (bool, int, float, str, bytes, type(None), decimal.Decimal, uuid.UUID)
+_QUOTED += (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_QUOTED_TYPES = frozenset(_QUOTED)
+
+_watching = False
+
+
+def watch() -> None:
+    """Watch all psycopg2 connections that engines of this process make from now on."""
+    global _watching
+    if not _watching:
+        _watching = True
+        sa.event.listen(sa.engine.Engine, "do_connect", _connecting)
+
+
+def key_of(dbapi: Any) -> Optional[Key]:
+    """Return what tells the database of a driver connection from others, as far as is known."""
+    info = getattr(dbapi, "info", None)
+    return (info.host, info.port, info.dbname) if info is not None else None
+
+
+def ignore(dbapi: Any) -> None:
+    """Do not watch this connection."""
+    if hasattr(dbapi, "_dbtestcase_transaction"):
+        dbapi._dbtestcase_transaction = None
+
+
+def _connecting(dialect: Any, record: Any, cargs: Any, cparams: Dict[str, Any]) -> None:
+    if dialect.driver == "psycopg2" and not cparams.get("async_"):
+        cparams.setdefault("connection_factory", _watched_connection())
+
+
+@functools.lru_cache(maxsize=None)
+def _watched_connection() -> type:
+    """Return the class of watched connections: psycopg2 is imported where it is used."""
+    from psycopg2.extensions import connection, cursor
+
+    class WatchedConnection(connection):  # type: ignore[misc]
+        """A connection that takes note of how its transactions end."""
+
+        _dbtestcase_transaction: Optional[Transaction] = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            key = key_of(self)
+            self._dbtestcase_transaction = Transaction(key) if key else None
+
+        def cursor(self, name=None, cursor_factory=None, **kwargs):  # type: ignore[no-untyped-def]
+            factory = cursor_factory or self.cursor_factory or cursor
+            if isinstance(factory, type) and issubclass(factory, cursor):
+                factory = _watched_cursor(factory)
+            else:
+                _lose(self)
+                self._dbtestcase_transaction = None
+            return super().cursor(name, cursor_factory=factory, **kwargs)
+
+        def commit(self) -> None:
+            _end(self, super().commit)
+
+        def rollback(self) -> None:
+            _end(self, super().rollback)
+
+        def close(self) -> None:
+            _lose(self)
+            super().close()
+
+        def reset(self) -> None:
+            _lose(self)
+            super().reset()
+
+        def set_isolation_level(self, level: Any) -> None:
+            _lose(self)
+            super().set_isolation_level(level)
+
+        def lobject(self, *args: Any, **kwargs: Any) -> Any:
+            _unknown(self)
+            return super().lobject(*args, **kwargs)
+
+        def tpc_begin(self, xid: Any) -> None:
+            _lose(self)
+            self._dbtestcase_transaction = None
+            super().tpc_begin(xid)
+
+    return WatchedConnection
+
+
+def _end(connection: Any, end: Any) -> None:
+    transaction = connection._dbtestcase_transaction
+    try:
+        end()
+    except BaseException:
+        _lose(connection)
+        raise
+    if transaction is not None:
+        transaction.over()
+
+
+def _lose(connection: Any) -> None:
+    transaction = connection._dbtestcase_transaction
+    if transaction is not None:
+        transaction.lost()
+
+
+def _unknown(connection: Any) -> None:
+    transaction = connection._dbtestcase_transaction
+    if transaction is not None:
+        transaction.unknown()
+
+
+@functools.lru_cache(maxsize=None)
+def _watched_cursor(factory: type) -> type:
+    """Return a class of cursors that take note, and are otherwise what the factory makes."""
+    if issubclass(factory, _Watching):
+        return factory
+    return type(factory.__name__, (_Watching, factory), {"__module__": factory.__module__})
+
+
+class _Watching:
+    """What a watched cursor adds to a cursor."""
+
+    def execute(self, query: Any, vars: Any = None) -> Any:
+        transaction = self.connection._dbtestcase_transaction  # type: ignore[attr-defined]
+        if transaction is None:
+            return super().execute(query, vars)  # type: ignore[misc]
+        return self._note(transaction, True, super().execute, query, vars)  # type: ignore[misc]
+
+    def executemany(self, query: Any, vars_list: Any) -> Any:
+        transaction = self.connection._dbtestcase_transaction  # type: ignore[attr-defined]
+        if transaction is None:
+            return super().executemany(query, vars_list)  # type: ignore[misc]
+        # The driver keeps the last statement alone; the others differ from it in values only.
+        known = isinstance(query, str) and _all_quoted(vars_list) and LEDGER.verb(query.encode())
+        run = super().executemany  # type: ignore[misc]
+        return self._note(transaction, bool(known), run, query, vars_list)
+
+    def callproc(self, *args: Any, **kwargs: Any) -> Any:
+        _unknown(self.connection)  # type: ignore[attr-defined]
+        return super().callproc(*args, **kwargs)  # type: ignore[misc]
+
+    def copy_from(self, *args: Any, **kwargs: Any) -> Any:
+        _unknown(self.connection)  # type: ignore[attr-defined]
+        return super().copy_from(*args, **kwargs)  # type: ignore[misc]
+
+    def copy_to(self, *args: Any, **kwargs: Any) -> Any:
+        _unknown(self.connection)  # type: ignore[attr-defined]
+        return super().copy_to(*args, **kwargs)  # type: ignore[misc]
+
+    def copy_expert(self, *args: Any, **kwargs: Any) -> Any:
+        _unknown(self.connection)  # type: ignore[attr-defined]
+        return super().copy_expert(*args, **kwargs)  # type: ignore[misc]
+
+    def _note(self, transaction: Transaction, known: bool, run: Any, *args: Any) -> Any:
+        connection = self.connection  # type: ignore[attr-defined]
+        if connection.get_transaction_status() == _IDLE:
+            transaction.lost()  # whatever was before ended in a way that was not seen
+        try:
+            result = run(*args)
+        except BaseException as error:
+            transaction.refused(self.query, getattr(error, "pgcode", None))  # type: ignore
+            known = known and isinstance(error, Exception)
+            raise
+        else:
+            transaction.ran(self.query, self.rowcount)  # type: ignore[attr-defined]
+            return result
+        finally:
+            if not known:
+                transaction.unknown()
+            if connection.get_transaction_status() == _IDLE:
+                transaction.over()
+
+
+def _all_quoted(rows: Any) -> bool:
+    """Tell whether the driver quotes every value of the rows, none being put in as it is."""
+    if not isinstance(rows, (list, tuple)):
+        return False
+    for row in rows:
+        values = row.values() if isinstance(row, dict) else row
+        if not isinstance(row, (dict, list, tuple)) or not _QUOTED_TYPES.issuperset(map(type, values)):
+            return False
+    return True

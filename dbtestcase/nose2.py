@@ -1,0 +1,61 @@
+"""The report at the end of a nose2 run: what the databases cost, and what was left open.
+
+Name the plugin in ``unittest.cfg``; nothing else changes::
+
+    [unittest]
+    plugins = dbtestcase.nose2
+
+    [database-report]
+    always-on = True
+
+It works with ``nose2.plugins.mp``: every process of the run reports home by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nose2 import events
+
+from . import report
+from .report import outputs, text
+
+__unittest = True
+
+
+class DatabaseReport(events.Plugin):
+    """Prints the report after the summary; ``--database-report`` asks for it once.
+
+    Implements ``startTestRun`` and ``afterSummaryReport``.
+    """
+
+    configSection = "database-report"
+    commandLineSwitch = (None, "database-report", "Say what the databases cost and what was left open")
+
+    def __init__(self) -> None:
+        self.file = self.config.as_str("file", "")
+        self.lines = self.config.as_int("lines", text.LINES)
+        self.addArgument(
+            self.ask_for_file,
+            None,
+            "database-report-file",
+            "Write the database report to this file, too (.json, .html, or text)",
+        )
+
+    def ask_for_file(self, values: Any) -> None:
+        """Take the name of a file from the command line; it also asks for the report."""
+        self.file = values[0]
+        self._register_cb()
+
+    def startTestRun(self, event: Any) -> None:
+        """Note everything from now on, before workers are forked."""
+        report.turn_on()
+
+    def afterSummaryReport(self, event: Any) -> None:
+        """Print the report below the summary of the run."""
+        run = report.finish()
+        if run is None:
+            return
+        event.stream.writeln("")
+        event.stream.writeln(text.render(run, self.lines))
+        outputs.write(run, outputs.files_asked_for(self.file), event.stream)

@@ -1,0 +1,121 @@
+"""How the processes of one run report home: each writes lines to a file of its own.
+
+The files lie in one directory, whose name is handed down in the environment. The process that made
+up the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does
+not import the tests: the last one of them that ends collects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from typing import Any, Dict, Iterator, List, Optional, TextIO
+
+VARIABLE = "DBTESTCASE_REPORT_PARTS"
+
+_XDIST_RUN = "PYTEST_XDIST_TESTRUNUID"
+_XDIST_WORKER = "PYTEST_XDIST_WORKER"
+
+Event = Dict[str, Any]
+
+
+class Parts:
+    """The directory of a run, and this process's file in it."""
+
+    def __init__(self) -> None:
+        run = os.environ.get(_XDIST_RUN)
+        self.directory = os.environ.get(VARIABLE) or _directory(run or uuid.uuid4().hex)
+        self._collector = None if VARIABLE in os.environ else os.getpid()
+        self._shared = self._collector is not None and run is not None
+        self._file: Optional[TextIO] = None
+        self._process: Optional[int] = None
+        if self._shared:
+            self._alive = self._claim()
+        os.environ[VARIABLE] = self.directory
+
+    @property
+    def process(self) -> str:
+        """The name of this process: that of the worker where it has one."""
+        return os.environ.get(_XDIST_WORKER) or str(os.getpid())
+
+    def append(self, event: Event) -> None:
+        """Write down something that happened; it stays even if this process is killed."""
+        if self._file is None or self._process != os.getpid():  # the file of a parent is not ours
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            self._process = os.getpid()
+            path = os.path.join(self.directory, "%d.jsonl" % self._process)
+            self._file = open(path, "a", encoding="utf-8")
+        self._file.write(json.dumps(event, default=str) + "\n")
+        self._file.flush()
+
+    def collect(self) -> Optional[List[Event]]:
+        """Return what all processes wrote, the oldest first, and forget it.
+
+        :return: ``None`` where it is not this process that collects.
+        """
+        if self._collector != os.getpid():
+            return None
+        if self._file is not None:
+            self._file.close()
+        os.environ.pop(VARIABLE, None)
+        with self._locked():
+            if self._shared and self._others_alive():
+                return None
+            events = sorted(self._read(), key=lambda event: float(event["at"]))
+            shutil.rmtree(self.directory, ignore_errors=True)
+        return events
+
+    def _read(self) -> Iterator[Event]:
+        for path in glob.glob(os.path.join(glob.escape(self.directory), "*.jsonl")):
+            with open(path, encoding="utf-8") as part:
+                for line in part:
+                    with contextlib.suppress(ValueError):  # cut off: its process was killed
+                        yield json.loads(line)
+
+    # --- workers without a parent that collects --------------------------------------------------
+
+    def _claim(self) -> TextIO:
+        """Hold a lock for as long as this process lives, however it ends."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        alive = open(os.path.join(self.directory, "%d.alive" % os.getpid()), "w", encoding="utf-8")
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        return alive
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self._shared:
+            yield
+            return
+        with open(self.directory + ".lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                self._alive.close()
+                if not os.path.exists(self.directory):
+                    os.unlink(lock.name)
+
+    def _others_alive(self) -> bool:
+        for path in glob.glob(os.path.join(glob.escape(self.directory), "*.alive")):
+            if path != self._alive.name and _is_held(path):
+                return True
+        return False
+
+
+def _directory(key: str) -> str:
+    return os.path.join(tempfile.gettempdir(), "dbtestcase-report-" + key)
+
+
+def _is_held(path: str) -> bool:
+    with open(path, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,37 @@
+"""What is left on the servers when the run ends: connections, transactions, sibling databases."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List
+
+from .. import _checkouts, _compat
+
+
+def left_on_servers() -> Iterator[Dict[str, Any]]:
+    """Yield, once where this process used a server, what is left on it."""
+    from .. import safeguard  # which stands above: it is asked when all is over
+
+    dialects = safeguard.used_dialects()
+    names = [name for dialect in dialects for name in dialect.siblings()]
+    if not names:
+        return
+    controls = {dialect.control.pid for dialect in dialects if dialect.control}
+    pids = [_compat.backend_pid(each) for each in _compat.driver_connections()]
+    yield {
+        "databases": sorted(set(names)),
+        "connections": len({pid for pid in pids if pid is not None} - controls),
+        "transactions": _transactions(),
+    }
+
+
+def _transactions() -> List[str]:
+    return [
+        "%s is still in a transaction, on the connection of %s"
+        % (checkout.test or "code outside of any test", _place(checkout))
+        for checkout in _checkouts.opened()
+        if _compat.transaction_status(checkout.dbapi) not in (None, _compat.IDLE)
+    ]
+
+
+def _place(checkout: Any) -> str:
+    return str(checkout.lines[0]) if checkout.lines else "an unknown line"

@@ -1,0 +1,122 @@
+"""The report on one screen of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, Dict, List
+
+from ..assertions import _describe
+from .parts import Event
+from .run import RESETS, Run
+
+WIDTH = 80
+
+_WORDS = {"error": "with errors"}
+
+
+def render(run: Run, most: int = 3) -> str:
+    """Return the report.
+
+    :param run: the run.
+    :param most: how many lines each list may have.
+    """
+    title = "Database report "
+    lines = [title + "-" * (WIDTH - len(title))]
+    if run.is_empty:
+        return "\n".join(lines + ["No test of this run used a database."])
+    lines += [_heading(run), ""] + _times(run)
+    lines += _list("Dropped and created, as something had changed", _changes(run), most)
+    lines += _list("Slowest by database time", [_slow(row) for row in run.slowest(most)], most)
+    lines += _list("Most queries", [_busy(row) for row in run.busiest(most)], most)
+    lines += _list("Left open", [str(row["text"]) for row in run.left_open], most)
+    lines += _list("Left on the server", _left(run), most)
+    lines += _list("Also", [str(row["text"]) for row in run.notices], most)
+    return "\n".join(lines)
+
+
+def seconds(number: float) -> str:
+    """Return a duration in the width of a column: ``0.031 s``, ``12.4 s``."""
+    return ("%.3f s" if number < 1 else "%.2f s" if number < 10 else "%.1f s") % number
+
+
+def _heading(run: Run) -> str:
+    unhappy = [
+        "%d %s" % (number, _WORDS.get(outcome, outcome))
+        for outcome, number in run.outcomes.items()
+        if outcome != "passed"
+    ]
+    words = _describe.count(len(run.tests), "test")
+    words += " (%s)" % ", ".join(unhappy) if unhappy else ""
+    if len(run.processes) > 1:
+        words += " in %d processes" % len(run.processes)
+    return "%s, %s" % (words, seconds(run.seconds))
+
+
+def _times(run: Run) -> List[str]:
+    resets = run.resets
+    kinds = ", ".join("%d %s" % (resets[kind], kind) for kind in RESETS if kind in resets)
+    queries = _describe.count(run.queries, "query", "queries")
+    inside = "%s of it in %s" % (seconds(run.database_seconds), queries)
+    row = "%-8s%6d  %9s   %s"
+    return [
+        row % ("resets", sum(resets.values()), seconds(run.reset_seconds), kinds),
+        row % ("tests", len(run.tests), seconds(run.test_seconds), inside),
+    ]
+
+
+def _list(title: str, entries: List[str], most: int) -> List[str]:
+    if not entries:
+        return []
+    lines = ["", title]
+    for entry in entries[:most]:
+        lines += textwrap.wrap(
+            entry,
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="      ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    if len(entries) > most:
+        lines.append("  and %d more: DBTESTCASE_REPORT=report.html shows all" % (len(entries) - most))
+    return lines
+
+
+def _changes(run: Run) -> List[str]:
+    return [
+        "%s: %s" % (_after(row), row["reason"])
+        if len(_names(run)) < 2
+        else '%s, in "%s": %s' % (_after(row), row["database"], row["reason"])
+        for row in run.changes
+    ]
+
+
+def _after(row: Event) -> str:
+    return "after %s" % row["after"] if row["after"] else "before the first test"
+
+
+def _names(run: Run) -> List[str]:
+    return sorted({str(row["database"]) for row in run.changes})
+
+
+def _slow(row: Event) -> str:
+    queries = _describe.count(row["queries"], "query", "queries")
+    return "%s  %s in %s" % (seconds(row["database_seconds"]), row["name"], queries)
+
+
+def _busy(row: Event) -> str:
+    return "%7d  %s in %s" % (row["queries"], row["name"], seconds(row["database_seconds"]))
+
+
+def _left(run: Run) -> List[str]:
+    lines: List[str] = []
+    databases: Dict[str, Any] = {}
+    for row in run.servers:
+        lines += row["transactions"]
+        databases.update(dict.fromkeys(row["databases"]))
+    connections = sum(row["connections"] for row in run.servers)
+    words = _describe.count(connections, "connection") + " of this run"
+    if databases:
+        names = ", ".join('"%s"' % name for name in sorted(databases))
+        words += "; %s %s" % ("database" if len(databases) == 1 else "databases", names)
+    return [words] + lines if run.servers else []

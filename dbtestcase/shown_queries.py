@@ -1,0 +1,62 @@
+"""A failure that shows the queries of its test, so that nobody has to turn on ``echo``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Iterator, List
+
+from . import _compat
+from .assertions import queries
+from .assertions._describe import count
+from .assertions._recorder import QueryRecorder, RecordedQuery
+
+VARIABLE = "DBTESTCASE_SHOW_QUERIES"
+
+_ATTRIBUTE = "_dbtestcase_shown_queries"
+_MOST = 30  # the last ones: they are what led to the failure
+
+
+def are_wanted(case: Any) -> bool:
+    """Tell whether failures of a test are to show its queries."""
+    return bool(case.show_queries or os.environ.get(VARIABLE, "0") not in ("", "0"))
+
+
+@contextlib.contextmanager
+def kept(case: Any) -> Iterator[None]:
+    """Keep the queries that a test runs in the block, if its failures are to show them."""
+    if not are_wanted(case):
+        yield
+        return
+    recorder = QueryRecorder()
+    setattr(case, _ATTRIBUTE, recorder)
+    recorder.start()
+    try:
+        yield
+    finally:
+        recorder.stop()
+
+
+def add_to(error: BaseException, case: Any) -> None:
+    """Add the queries that a test has run to what its failure says.
+
+    :param error: what the test raised; its type and traceback stay as they are.
+    :param case: the test.
+    """
+    recorder = vars(case).get(_ATTRIBUTE)
+    if recorder is not None and are_wanted(case):
+        _compat.add_text(error, text(list(recorder)))
+
+
+def text(run: List[RecordedQuery]) -> str:
+    """Return the words for the queries of a test: what repeats, and the last ones, numbered."""
+    if not run:
+        return "The test had run no query."
+    lines = ["The test had run %s:" % count(len(run), "query", "queries")]
+    lines += queries.repeats(run)
+    skipped = max(0, len(run) - _MOST)
+    if skipped:
+        lines.append("  ... after the first %d" % skipped)
+    for number, query in enumerate(run[skipped:], skipped + 1):
+        lines += queries.listed(number, query)
+    return "\n".join(lines)
