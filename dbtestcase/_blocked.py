@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
-from . import _checkouts, _compat
+from . import _checkouts, _compat, _settling
+from .dialects.postgresql import locks as server
 from .dialects.postgresql.locks import Backend, Prepared
 from .errors import BlockedDatabaseError
 
@@ -91,20 +92,19 @@ def everyone(control: Any) -> Tuple[List[int], List[str]]:
 
 
 def lines_about(control: Any, pids: List[int], gids: List[str]) -> List[str]:
+    """Return the lines about backends, those that they wait for, and prepared transactions."""
     queue = pids + server.waiting_for(control, pids)
     named = server.backends(control, queue)
-    said = [line for each in sorted(named, key=_root_first) for line in of_backend(each)]
-    for each in server.prepared_transactions(control):
-        if each.gid in gids:
-            said += of_prepared(each, _settling.prepared.get(each.gid))
+    roots_first = sorted(named, key=lambda each: bool(each.blocked_by))
+    said = [line for each in roots_first for line in of_backend(each)]
+    for transaction in server.prepared_transactions(control):
+        if transaction.gid in gids:
+            said += of_prepared(transaction, _settling.prepared.get(transaction.gid))
     return said
 
 
-def _root_first(backend: server.Backend) -> bool:
-    return bool(backend.blocked_by)
-
-
 def slots(control: Any) -> List[str]:
+    """Return the lines about who has the server's connections."""
     return [
         '  %d of role "%s" on "%s"%s' % (count, role, name, ' by "%s"' % label if label else "")
         for count, name, role, label in server.connections(control)[:10]
@@ -112,6 +112,11 @@ def slots(control: Any) -> List[str]:
 
 
 def advice(said: List[str], full: bool = False) -> str:
+    """Return the line about what to do.
+
+    :param said: the lines about who blocks.
+    :param full: whether the server has no connection left.
+    """
     if full:
         return "  Close connections that are not needed, or raise the server's max_connections."
     several = sum(line.startswith("  ") and not line.startswith("   ") for line in said) > 1

@@ -47,7 +47,7 @@ def url_with(url: Union[str, URL], **parts: Any) -> URL:
 
 def dbapi_connection(fairy: Any) -> Any:
     """Return the driver's own connection behind a pooled one."""
-    return getattr(fairy, "dbapi_connection", None) or fairy.connection
+    return fairy.dbapi_connection if hasattr(fairy, "dbapi_connection") else fairy.connection
 
 
 def set_autocommit(dbapi: Any, autocommit: bool = True) -> bool:

@@ -96,7 +96,11 @@ def blocked(
         return error
     first = _cannot(database_name, test_name, what, fact)
     try:
-        lines = _blocked.slots(control) if is_full(error) else _blocked.lines_about(control, *_blocked.everyone(control))
+        lines = (
+            _blocked.slots(control)
+            if is_full(error)
+            else _blocked.lines_about(control, *_blocked.everyone(control))
+        )
     except Exception:  # the connection that would tell is gone too
         lines = []
     return _error(first, lines, full=is_full(error))
@@ -219,7 +223,11 @@ def _explain(context: Any) -> Optional[BaseException]:
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     control = _control_of(test, context.engine)
     try:
-        found = _blocked.slots(control) if full else _blocked.lines_about(control, *_others(control, context.connection))
+        found = (
+            _blocked.slots(control)
+            if full
+            else _blocked.lines_about(control, *_others(control, context.connection))
+        )
     except Exception:  # no control connection, or it is gone: less can be said
         found = []
     lines += found + [_blocked.advice(found, full), str(error)]

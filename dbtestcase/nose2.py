@@ -26,7 +26,8 @@ __unittest = True
 class DatabaseReport(events.Plugin):
     """Prints the report after the summary; ``--database-report`` asks for it once.
 
-    Implements ``startTestRun`` and ``afterSummaryReport``.
+    Implements ``startTestRun`` and ``afterSummaryReport``; in the processes of
+    ``nose2.plugins.mp``, ``startSubprocess`` and ``stopSubprocess``.
     """
 
     configSection = "database-report"
@@ -50,6 +51,18 @@ class DatabaseReport(events.Plugin):
     def startTestRun(self, event: Any) -> None:
         """Note everything from now on, before workers are forked."""
         report.turn_on()
+
+    def registerInSubprocess(self, event: Any) -> None:
+        """Be there in the processes that run tests, too."""
+        event.pluginClasses.append(type(self))
+
+    def startSubprocess(self, event: Any) -> None:
+        """Note everything, where the process was not forked from one that does."""
+        report.turn_on()
+
+    def stopSubprocess(self, event: Any) -> None:
+        """Report home."""
+        report.finish()
 
     def afterSummaryReport(self, event: Any) -> None:
         """Print the report below the summary of the run."""

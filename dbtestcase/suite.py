@@ -43,7 +43,9 @@ def own_target(case: Any, shared: Optional[Target]) -> Optional[Target]:
     :param shared: the target of its class.
     """
     name = "%s.%s" % (type(case).__name__, case._testMethodName)
-    app, _ = _application(vars(case).get("app"), name)
+    app = vars(case).get("app")
+    if shared is None or not isinstance(app, str):  # else a text of its own
+        app, _ = _application(app, name)
     if shared is None and app is None:
         app, _ = _application(_declared(case, "app"), name)  # a property
     if shared is None and app is None:
@@ -131,7 +133,13 @@ def no_target(case: Any) -> ConfigurationError:
 
 def resolve(case: Any, target: Target) -> None:
     """Give the test the application or engine itself where its class has a name or URL of it."""
-    if target.app is not None and isinstance(getattr(case, "app", None), str):
+    if isinstance(target, PlainTarget):
+        if _means(case, "engine", target) and is_url(case.engine):
+            case.engine = target.engine
+    elif _means(case, "app", target) and isinstance(case.app, str):
         case.app = target.app
-    if isinstance(target, PlainTarget) and is_url(getattr(case, "engine", None)):
-        case.engine = target.engine
+
+
+def _means(case: Any, name: str, target: Target) -> bool:
+    """Tell whether an attribute stands for the target, and is not the test's for something else."""
+    return name not in vars(case) or case._dbtestcase_own is target

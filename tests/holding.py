@@ -72,11 +72,10 @@ class Shop(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         try:
-            _driver = {"psycopg2": "psycopg2", "psycopg": "psycopg"}[cls.driver]
-            __import__(_driver)
+            __import__(cls.driver)
             sa.engine.url.make_url("postgresql+%s://" % cls.driver).get_dialect()
         except (ImportError, sa.exc.NoSuchModuleError):
-            raise unittest.SkipTest("no %s here" % cls.driver)
+            raise unittest.SkipTest("no %s here" % cls.driver) from None
         plain = support.postgresql_url(cls.database)
         cls.url = _compat.url_text(_compat.url_with(plain, drivername="postgresql+%s" % cls.driver))
 

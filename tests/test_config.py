@@ -121,7 +121,9 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
     def test_every_bind_is_followed_and_put_back(self):
         binds = {"audit": self.url("audit.db")}
         library = self.make_library(self.url("shop.db"), binds)
-        before = {key: id(engine) for key, engine in _compat.live_engines(library.db, library.app).items()}
+        before = {
+            key: id(engine) for key, engine in _compat.live_engines(library.db, library.app).items()
+        }
         Author, Visit = library.Author, library.Visit
         testing = models.testing(self.url("shop_test.db"), {"audit": self.url("audit_test.db")})
         found = []
@@ -133,14 +135,18 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
                 self.db.session.add_all([Visit(page="/"), Author(name="a")])
                 self.db.session.commit()
                 engines = _compat.live_engines(self.db, self.app)
-                found.append({key: os.path.basename(each.url.database) for key, each in engines.items()})
+                found.append(
+                    {key: os.path.basename(each.url.database) for key, each in engines.items()}
+                )
 
             test_two = test_one
 
         self.assertPasses(Case)
         self.assertEqual(found, [{None: "shop_test.db", "audit": "audit_test.db"}] * 2)
         self.assertEqual(sorted(os.listdir(self.folder)), ["audit_test.db", "shop_test.db"])
-        after = {key: id(engine) for key, engine in _compat.live_engines(library.db, library.app).items()}
+        after = {
+            key: id(engine) for key, engine in _compat.live_engines(library.db, library.app).items()
+        }
         self.assertEqual(after, before)
 
     def test_a_bind_that_only_the_testing_config_has(self):
@@ -249,7 +255,10 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
 
     def test_a_url_that_is_none_says_so_without_showing_it(self):
         library = self.make_library("sqlite://")
-        for url, said in (("", "it is empty"), ("secret at host", "it has no dialect:// that can be read")):
+        for url, said in (
+            ("", "it is empty"),
+            ("secret at host", "it has no dialect:// that can be read"),
+        ):
 
             class Case(self.base(library.app, config=models.testing(url))):
                 def test_one(self):
@@ -293,7 +302,9 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
     def test_a_driver_that_is_not_installed_is_named(self):
         library = self.make_library("sqlite://")
 
-        class Case(self.base(library.app, config=models.testing("postgresql+pg8000://u:secret@h/app_test"))):
+        class Case(
+            self.base(library.app, config=models.testing("postgresql+pg8000://u:secret@h/app_test"))
+        ):
             def test_one(self):
                 pass
 
@@ -316,9 +327,14 @@ class PlainEngineTest(support.Outcomes):
         return type("Case", (DatabaseTestCase,), dict(attributes, test_one=test_one))
 
     def test_another_dialect_is_refused_with_and_without_its_driver(self):
-        for url in ("mysql+nosuchdriver://u:secret@h/app_test", "nosuchdialect://u:secret@h/app_test"):
+        for url in (
+            "mysql+nosuchdriver://u:secret@h/app_test",
+            "nosuchdialect://u:secret@h/app_test",
+        ):
             message = self.message_of(self.case(engine=url, metadata=sa.MetaData()))
-            self.assertTrue(message.startswith("UnsupportedDatabaseError: cannot reset a "), message)
+            self.assertTrue(
+                message.startswith("UnsupportedDatabaseError: cannot reset a "), message
+            )
             self.assertNotIn("secret", message)
 
     def test_another_dialect_that_works_is_refused(self):
@@ -337,7 +353,9 @@ class PlainEngineTest(support.Outcomes):
     def test_the_old_name_of_postgresql_is_explained(self):
         self.assertIn(
             "Write postgresql:// for it, as SQLAlchemy wants from 1.4 on.",
-            self.message_of(self.case(engine="postgres://u:secret@h/app_test", metadata=sa.MetaData())),
+            self.message_of(
+                self.case(engine="postgres://u:secret@h/app_test", metadata=sa.MetaData())
+            ),
         )
 
     def test_a_text_that_is_no_url(self):

@@ -6,7 +6,6 @@ from dbtestcase.dialects.postgresql.drop import inventory
 from tests import support
 from tests.dropping import DropCase, run
 
-
 # A database with a subscription cannot be dropped: for when the test fails.
 FORGET_SUBSCRIPTION = """
 DO $$ BEGIN

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-import unittest
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from dbtestcase import BlockedDatabaseError, _checkouts, sessions
+from dbtestcase import BlockedDatabaseError, _checkouts, locks, sessions
+from dbtestcase.dialects.postgresql.control import Control
 
 from . import support
-from .holding import Shop, another_process
+from .holding import BOUND, Shop, another_process
 
 READ = sa.text("SELECT count(*) FROM parent")
 WRITE = sa.text("INSERT INTO parent VALUES (0)")
@@ -49,19 +49,14 @@ class Freezes(Shop):
 
     def test_a_connection_never_closed(self) -> None:
         connection = self.engine.connect()
+        connection.begin()
         connection.execute(READ)
-        transaction = None if sa.__version__ < "1.4" else True
-        (leak,) = self.begun(connection) if transaction is None else self.reset()
+        (leak,) = self.reset()
         self.assertEqual(leak.kind, "connection")
         self.assertRegex(str(leak), r"test_freezes.py:\d+ in test_a_connection_never_closed")
         with self.assertRaisesRegex(sa.exc.SQLAlchemyError, "closed"):
             connection.execute(READ)
         connection.close()
-
-    def begun(self, connection: Any) -> Any:
-        connection.begin()
-        connection.execute(READ)
-        return self.reset()
 
     def test_an_explicit_begin_in_autocommit(self) -> None:
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -293,8 +288,6 @@ class Blockers(Shop):
 
     def test_a_reader_does_not_stand_against_emptying(self) -> None:
         with another_process(self.url, READ.text):
-            from dbtestcase import locks
-
             self.assertEqual(locks.ensure_free(self.control, self.database, "T.test"), [])
 
     def test_another_process_that_ends_in_time_is_waited_for(self) -> None:
@@ -352,7 +345,7 @@ class Blockers(Shop):
 
         thread = self.in_thread(work)
         time.sleep(0.3)
-        pid = _checkouts.opened()[0].dbapi.info.backend_pid
+        pid = _checkouts.opened()[-1].dbapi.info.backend_pid
         self.assertNamed(
             r'pid %d "dbtestcase ShopTest.test_total" of this process, active for' % pid,
             r"its query: SELECT pg_sleep\(2.5\), 7",
@@ -377,11 +370,8 @@ class Blockers(Shop):
 
     def test_a_role_that_may_not_see_the_other_says_so(self) -> None:
         url = support.postgresql_url("blocks_owned_test", owner="app")
-        from dbtestcase import locks
-        from dbtestcase.dialects.postgresql.control import Control
-
         engine = sa.create_engine(url)
-        control = Control(engine, BOUND_OF_ROLE)
+        control = Control(engine, BOUND)
         control.execute("CREATE TABLE public.parent (id int)")
         with another_process(support.url_of("blocks_owned_test"), WRITE.text) as pid:
             with self.assertRaises(BlockedDatabaseError) as caught:
@@ -393,9 +383,6 @@ class Blockers(Shop):
         )
         control.close()
         engine.dispose()
-
-
-BOUND_OF_ROLE = 1.0
 
 
 class BlockersWithPsycopg3(Blockers):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import sessionmaker
 
 from dbtestcase import BlockedDatabaseError, _blocked, _compat, locks, sessions
 from dbtestcase.dialects.postgresql import locks as server
+from dbtestcase.dialects.postgresql.control import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop, another_process
@@ -86,8 +87,6 @@ class InsideATest(Shop):
         url = support.postgresql_url("blocks_full_test", owner="app")
         support.administer("ALTER DATABASE blocks_full_test CONNECTION LIMIT 2")
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-        from dbtestcase.dialects.postgresql.control import Control
-
         control = Control(engine, BOUND)
         sessions.begin_test([engine], NAME, BOUND, {engine: control})
         kept = engine.connect()

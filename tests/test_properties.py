@@ -190,7 +190,7 @@ class ExtensionsTest(DropCase):
             drop_everything(control, extensions={"plpgsql": None, "postgres_fdw": None})
         self.assertEqual(
             str(raised.exception),
-            'The extension "postgres_fdw" was dropped from database "drop_test" and cannot be'
-            ' created again: permission denied to create extension "postgres_fdw". Let a role that may run:'
-            ' CREATE EXTENSION "postgres_fdw"',
+            'the extension "postgres_fdw" is gone from database "drop_test" and cannot be created'
+            ' again: permission denied to create extension "postgres_fdw".\n'
+            '  Let a role that may run: CREATE EXTENSION "postgres_fdw"',
         )

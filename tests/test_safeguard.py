@@ -104,7 +104,9 @@ class PostgreSQLGuardTest(support.Outcomes):
 
     def test_the_refusal_names_the_setting_the_config_and_the_bind(self):
         library = models.library(binds=True)
-        app = models.make_app(library.db, self.test_url, {"audit": self.production_url}, TESTING=True)
+        app = models.make_app(
+            library.db, self.test_url, {"audit": self.production_url}, TESTING=True
+        )
         self.addCleanup(models.dispose, app, library.db)
         case = self.case(app=app, metadata=None)
         self.assertIn(
@@ -134,7 +136,9 @@ class PostgreSQLGuardTest(support.Outcomes):
             "DROP TABLE IF EXISTS kept", "CREATE TABLE kept (id int)", database="core_guard_test"
         )
         library = models.library(binds=True)
-        app = models.make_app(library.db, self.test_url, {"audit": self.production_url}, TESTING=True)
+        app = models.make_app(
+            library.db, self.test_url, {"audit": self.production_url}, TESTING=True
+        )
         self.addCleanup(models.dispose, app, library.db)
         self.assertRefused(self.case(app=app, metadata=None))
         self.assertEqual(
@@ -151,11 +155,19 @@ class PostgreSQLGuardTest(support.Outcomes):
 
         for allowed in (("core_listed",), ["core_listed"], {"other", "core_listed"}, "core_listed"):
             self.assertPasses(
-                self.case(support.url_of("core_listed"), allowed_databases=allowed, test_one=test_one)
+                self.case(
+                    support.url_of("core_listed"), allowed_databases=allowed, test_one=test_one
+                )
             )
 
     def test_the_list_holds_exact_names(self):
-        for allowed in (("core_prod",), ("core_production2",), ("CORE_PRODUCTION",), ("*",), "core"):
+        for allowed in (
+            ("core_prod",),
+            ("core_production2",),
+            ("CORE_PRODUCTION",),
+            ("*",),
+            "core",
+        ):
             self.assertRefused(self.case(self.production_url, allowed_databases=allowed))
 
     def test_the_databases_of_the_server_itself_are_refused(self):
@@ -222,7 +234,9 @@ class PostgreSQLGuardTest(support.Outcomes):
         self.assertLedAstray(self.engine(elsewhere))
 
     def test_connect_args_lead_elsewhere(self):
-        self.assertLedAstray(self.engine(self.test_url, connect_args={database_argument(): PRODUCTION}))
+        self.assertLedAstray(
+            self.engine(self.test_url, connect_args={database_argument(): PRODUCTION})
+        )
 
     def test_a_creator_leads_elsewhere(self):
         other = self.engine(self.production_url)
@@ -351,7 +365,8 @@ class PostgreSQLGuardTest(support.Outcomes):
         logging.getLogger().addHandler(handler)
         self.addCleanup(logging.getLogger().removeHandler, handler)
         with_argument = _compat.url_with(
-            self.production_url, query=dict(_compat.make_url(self.production_url).query, password=secret)
+            self.production_url,
+            query=dict(_compat.make_url(self.production_url).query, password=secret),
         )
         for given in (_compat.url_text(url), _compat.url_text(with_argument)):
             self.assertIn(secret, given)
@@ -474,7 +489,9 @@ class SQLiteGuardTest(support.Outcomes):
         import sqlite3
 
         before = self.content()
-        engine = sa.create_engine("sqlite:///app_test.db", creator=lambda: sqlite3.connect(self.path))
+        engine = sa.create_engine(
+            "sqlite:///app_test.db", creator=lambda: sqlite3.connect(self.path)
+        )
         self.addCleanup(engine.dispose)
         self.assertIn('would clear "latest.db"', self.message_of(self.case(engine)))
         self.assertEqual(self.content(), before)

@@ -87,7 +87,10 @@ class FileTest(support.Outcomes):
     def test_autoincrement_starts_at_one_again(self):
         metadata = sa.MetaData()
         table = sa.Table(
-            "ticket", metadata, sa.Column("id", sa.Integer, primary_key=True), sqlite_autoincrement=True
+            "ticket",
+            metadata,
+            sa.Column("id", sa.Integer, primary_key=True),
+            sqlite_autoincrement=True,
         )
 
         class Case(self.base(metadata=metadata)):
@@ -120,7 +123,11 @@ class FileTest(support.Outcomes):
         blocker.execute("CREATE TABLE mine (id integer)")
         blocker.execute("BEGIN EXCLUSIVE")
 
-        class Case(self.base(lock_timeout=0.5, engine=sa.create_engine(self.url, connect_args={"timeout": 0.2}))):
+        class Case(
+            self.base(
+                lock_timeout=0.5, engine=sa.create_engine(self.url, connect_args={"timeout": 0.2})
+            )
+        ):
             def test_one(self):
                 pass
 
@@ -274,7 +281,9 @@ class MemoryTest(support.Outcomes):
         class Case(self.base()):
             def test_one(self):
                 self.session.execute(sa.text('CREATE TEMP TABLE "of mine" (id integer)'))
-                self.session.execute(sa.text("CREATE TEMP TABLE second (id integer primary key autoincrement)"))
+                self.session.execute(
+                    sa.text("CREATE TEMP TABLE second (id integer primary key autoincrement)")
+                )
                 self.session.execute(sa.text("CREATE TEMP VIEW seen AS SELECT 1"))
                 self.session.commit()
 
@@ -330,7 +339,9 @@ class MemoryTest(support.Outcomes):
         private = [each for each in safeguard._databases.values() if each.dialect.identity.private]
         self.assertLessEqual(len(private), 1)
 
-    @unittest.skipIf(sa.__version__ < "1.4", "SQLAlchemy 1.3 takes such a URL for a file of its own")
+    @unittest.skipIf(
+        sa.__version__ < "1.4", "SQLAlchemy 1.3 takes such a URL for a file of its own"
+    )
     def test_a_named_database_in_shared_memory(self):
         url = "sqlite:///file:core_shared_test?mode=memory&cache=shared&uri=true"
         keeper = sqlite3.connect("file:core_shared_test?mode=memory&cache=shared", uri=True)
@@ -366,7 +377,11 @@ class WarningsTest(support.Outcomes):
         )
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)
-        for url in ("sqlite://", "sqlite:///%s/test.db" % folder, support.postgresql_url("core_gc_test")):
+        for url in (
+            "sqlite://",
+            "sqlite:///%s/test.db" % folder,
+            support.postgresql_url("core_gc_test"),
+        ):
             ran = support.run_python("-W", "always", "-c", source % url)
             self.assertEqual(ran.returncode, 0, ran.stderr)
             self.assertNotIn("ResourceWarning", ran.stderr)

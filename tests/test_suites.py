@@ -102,7 +102,12 @@ class NamesTest(SuiteTest):
         self.assertPasses(Case)
 
     def test_they_stand_there_in_a_suite_with_an_app_a_test(self):
-        app, names = self.app, {"db": "a path", "config": {"host": 1}, "session": {}, "engine": "steam"}
+        app, names = self.app, {
+            "db": "a path",
+            "config": {"host": 1},
+            "session": {},
+            "engine": "steam",
+        }
 
         class Case(DatabaseTestCase):
             def setUp(self):
@@ -119,7 +124,9 @@ class NamesTest(SuiteTest):
     def test_they_stand_there_on_the_class(self):
         class Case(self.base(db="a path", session={"user": 1}, engine="steam", metadata=7)):
             def test_one(self):
-                self.assertEqual((self.db, self.session, self.engine), ("a path", {"user": 1}, "steam"))
+                self.assertEqual(
+                    (self.db, self.session, self.engine), ("a path", {"user": 1}, "steam")
+                )
                 self.assertEqual(flask.current_app.name, "webshop")
 
         self.assertPasses(Case)
@@ -155,7 +162,9 @@ class EventsTest(SuiteTest):
                 self.db.session.commit()
 
             def test_b(self):
-                self.assertEqual(self.db.session.execute(sa.text("SELECT shout('a')")).scalar(), "A")
+                self.assertEqual(
+                    self.db.session.execute(sa.text("SELECT shout('a')")).scalar(), "A"
+                )
 
         self.assertPasses(Case)
         self.assertPasses(Case)
@@ -166,11 +175,18 @@ class EventsTest(SuiteTest):
         def attach():
             sa.event.listen(table, "after_create", function)
 
-        sa.event.listen(sa.orm.mapper if sa.__version__ < "2" else sa.orm.Mapper, "after_configured", attach, once=True)
+        sa.event.listen(
+            sa.orm.mapper if sa.__version__ < "2" else sa.orm.Mapper,
+            "after_configured",
+            attach,
+            once=True,
+        )
 
         class Case(self.base()):
             def test_one(self):
-                self.assertEqual(self.db.session.execute(sa.text("SELECT shout('a')")).scalar(), "A")
+                self.assertEqual(
+                    self.db.session.execute(sa.text("SELECT shout('a')")).scalar(), "A"
+                )
 
             test_two = test_one
 
@@ -315,7 +331,9 @@ class SchemaTest(SuiteTest):
         class Case(self.base(config=models.testing(url))):
             def test_one(self):
                 self.assertEqual(self.db.session.query(Author).count(), 0)
-                self.assertEqual(sorted(sa.inspect(self.db.engine).get_table_names()), ["author", "book"])
+                self.assertEqual(
+                    sorted(sa.inspect(self.db.engine).get_table_names()), ["author", "book"]
+                )
 
         self.assertPasses(Case)
 
@@ -326,7 +344,9 @@ class SchemaTest(SuiteTest):
             def test_one(self):
                 self.db.session.add(Author(name="a"))
                 self.db.session.commit()
-                seen.append(look("SELECT 'author'::regclass::oid, pg_relation_size('pg_attribute')")[0])
+                seen.append(
+                    look("SELECT 'author'::regclass::oid, pg_relation_size('pg_attribute')")[0]
+                )
 
         for number in range(20):
             setattr(Case, "test_%02d" % number, Case.test_one)
@@ -346,7 +366,9 @@ class ContextsTest(SuiteTest):
                 author = Author(name="a")
                 self.db.session.add(author)
                 self.db.session.flush()
-                self.assertEqual(self.app.test_client().get("/authors").data, b"1", "flushed, not committed")
+                self.assertEqual(
+                    self.app.test_client().get("/authors").data, b"1", "flushed, not committed"
+                )
                 self.assertIn(author, self.db.session)
 
         self.assertPasses(Case)
@@ -592,7 +614,9 @@ class StyleTest(SuiteTest):
 
             def test_one(self, getpid):
                 self.assertTrue(self.helped)
-                self.assertEqual((self.early, self.helper(), os.getpid()), ("before ours", "after", -1))
+                self.assertEqual(
+                    (self.early, self.helper(), os.getpid()), ("before ours", "after", -1)
+                )
                 self.assertEqual(self.db.session.query(outer.models.Author).count(), 0)
 
             @unittest.mock.patch.object(DatabaseTestCase, "lock_timeout", 3)
@@ -694,7 +718,8 @@ class RunnersTest(support.Outcomes):
     def test_nothing_is_left_on_the_server(self):
         self.run_suite("-m", "unittest", "discover", name="core_left_test")
         self.assertEqual(
-            support.administer("SELECT pid FROM pg_stat_activity WHERE datname = 'core_left_test'"), []
+            support.administer("SELECT pid FROM pg_stat_activity WHERE datname = 'core_left_test'"),
+            [],
         )
 
 

@@ -43,7 +43,9 @@ class LifeContract:
 
     def base(self, **attributes: Any) -> Any:
         config = models.testing(self.test_url)
-        return type("Base", (DatabaseTestCase,), dict({"app": self.app, "config": config}, **attributes))
+        return type(
+            "Base", (DatabaseTestCase,), dict({"app": self.app, "config": config}, **attributes)
+        )
 
     # --- every test is the first ---
 
@@ -103,7 +105,9 @@ class LifeContract:
         class Case(self.base()):
             def setUp(self):
                 super().setUp()
-                names = [column["name"] for column in sa.inspect(self.db.engine).get_columns("author")]
+                names = [
+                    column["name"] for column in sa.inspect(self.db.engine).get_columns("author")
+                ]
                 self.assertEqual(names, ["id", "name"])
                 self.assertEqual(table_names(self.db.engine), ["author", "book"])
                 self.assertEqual(count(self.db.session, Author), 0)
@@ -127,7 +131,9 @@ class LifeContract:
         self.assertPasses(Case)
 
     def test_what_was_there_before_the_class_is_gone(self):
-        execute_outside(self.test_url, "CREATE TABLE older (id integer)", "CREATE TABLE author (x integer)")
+        execute_outside(
+            self.test_url, "CREATE TABLE older (id integer)", "CREATE TABLE author (x integer)"
+        )
 
         class Case(self.base()):
             def test_one(self):
@@ -309,7 +315,9 @@ class LifeContract:
     def test_a_column_added_to_a_declared_table_is_there_in_the_next_class(self):
         class Case(self.base()):
             def test_one(self):
-                names = [column["name"] for column in sa.inspect(self.db.engine).get_columns("book")]
+                names = [
+                    column["name"] for column in sa.inspect(self.db.engine).get_columns("book")
+                ]
                 self.assertEqual(names, [column.name for column in Book.__table__.columns])
 
         Book = self.models.Book
@@ -516,7 +524,9 @@ class PostgreSQLLifeTest(LifeContract, support.Outcomes):
         self.assertPasses(Case)
         self.assertEqual(support.administer(look, database="core_development"), before)
         with self.app.app_context():
-            self.assertEqual([each.name for each in self.db.session.query(self.models.Author)], ["customer"])
+            self.assertEqual(
+                [each.name for each in self.db.session.query(self.models.Author)], ["customer"]
+            )
 
 
 class SQLiteFileLifeTest(LifeContract, support.Outcomes):
@@ -569,7 +579,9 @@ class ContextTest(support.Outcomes):
 
     def base(self, **attributes):
         config = models.testing("sqlite:///:memory:", MARK="testing")
-        return type("Base", (DatabaseTestCase,), dict({"app": self.app, "config": config}, **attributes))
+        return type(
+            "Base", (DatabaseTestCase,), dict({"app": self.app, "config": config}, **attributes)
+        )
 
     def assertLeft(self):
         self.assertFalse(flask.has_app_context())
@@ -720,7 +732,11 @@ class ContextTest(support.Outcomes):
         self.assertIn("half way", result.errors[0][1])
         if sys.version_info < (3, 8):  # no class clean-ups yet: the next class does it
 
-            class Next(self.base(config=None, app=models.make_app(models.library().db, "sqlite://", TESTING=True))):
+            class Next(
+                self.base(
+                    config=None, app=models.make_app(models.library().db, "sqlite://", TESTING=True)
+                )
+            ):
                 def test_one(self):
                     pass
 

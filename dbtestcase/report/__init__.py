@@ -9,14 +9,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-from typing import Any, ContextManager, List, Optional
+from typing import Any, ContextManager, Optional
 
-from .parts import VARIABLE as _PARTS
-from .parts import Parts
+from . import outputs, parts
 from .recorder import Recorder
 from .run import Run
-
-VARIABLE = "DBTESTCASE_REPORT"
 
 _recorder: Optional[Recorder] = None
 _nothing: ContextManager[Any] = contextlib.nullcontext()
@@ -31,7 +28,7 @@ def turn_on() -> None:
     """Note everything from now on, in this process and in those that it starts."""
     global _recorder
     if _recorder is None:
-        _recorder = Recorder(Parts())
+        _recorder = Recorder(parts.Parts())
         atexit.register(_at_exit)
 
 
@@ -47,9 +44,7 @@ def finish() -> Optional[Run]:
 
 def write(run: Run) -> None:
     """Write what was noted to where the environment variable asks for it."""
-    from . import outputs
-
-    outputs.write(run, outputs.asked_for(os.environ.get(VARIABLE, "")))
+    outputs.write(run, outputs.asked_for(os.environ.get(outputs.VARIABLE, "")))
 
 
 # --- what is noted -------------------------------------------------------------------------------
@@ -115,9 +110,6 @@ def _at_exit() -> None:
         write(run)
 
 
-def _asked() -> List[str]:
-    return [name for name in (VARIABLE, _PARTS) if os.environ.get(name, "0") != "0"]
-
-
-if _asked():
+# A process that was started by one that notes has its variable.
+if outputs.asked_for(os.environ.get(outputs.VARIABLE, "")) or os.environ.get(parts.VARIABLE):
     turn_on()

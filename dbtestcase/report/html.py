@@ -7,15 +7,22 @@ import os
 
 from .run import Run
 
-_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
-_PLACE = '"the run"'
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def render(run: Run) -> str:
     """Return the page."""
-    with open(_PAGE, encoding="utf-8") as file:
-        page = file.read()
     # Nothing that a test is called may end the script.
     data = json.dumps(run.as_json()).replace("<", "\\u003c")
-    before, _, after = page.partition(_PLACE)
-    return before + data + after
+    page = _filled(_read("page.html"), "the style", _read("page.css"))
+    return _filled(page, "the script", _filled(_read("page.js"), '"the run"', data))
+
+
+def _read(name: str) -> str:
+    with open(os.path.join(_FOLDER, name), encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def _filled(page: str, place: str, text: str) -> str:
+    before, _, after = page.partition(place)
+    return before + text + after

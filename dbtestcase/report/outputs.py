@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List
 from . import html, text
 from .run import Run
 
+VARIABLE = "DBTESTCASE_REPORT"
 TERMINAL = "-"
 
 _OFF = ("", "0", "no", "false", "off")
@@ -28,6 +29,15 @@ def asked_for(value: str) -> List[str]:
     words = [word.strip() for word in value.split(",")]
     names = [TERMINAL if word.lower() in _ON else word for word in words]
     return [name for name in names if name.lower() not in _OFF]
+
+
+def files_asked_for(further: str = "") -> List[str]:
+    """Return the files that the environment variable asks for, and further ones.
+
+    :param further: as a value of the variable.
+    """
+    asked = asked_for(os.environ.get(VARIABLE, "")) + asked_for(further)
+    return [name for name in asked if name != TERMINAL]
 
 
 def write(run: Run, names: List[str], stream: Any = None) -> None:

@@ -35,6 +35,8 @@ class Parts:
         self._shared = self._collector is not None and run is not None
         self._file: Optional[TextIO] = None
         self._process: Optional[int] = None
+        if self._collector:
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
         if self._shared:
             self._alive = self._claim()
         os.environ[VARIABLE] = self.directory
@@ -47,7 +49,8 @@ class Parts:
     def append(self, event: Event) -> None:
         """Write down something that happened; it stays even if this process is killed."""
         if self._file is None or self._process != os.getpid():  # the file of a parent is not ours
-            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            if not os.path.isdir(self.directory):
+                return  # collected already: this process outlived its run
             self._process = os.getpid()
             path = os.path.join(self.directory, "%d.jsonl" % self._process)
             self._file = open(path, "a", encoding="utf-8")
@@ -82,7 +85,6 @@ class Parts:
 
     def _claim(self) -> TextIO:
         """Hold a lock for as long as this process lives, however it ends."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
         alive = open(os.path.join(self.directory, "%d.alive" % os.getpid()), "w", encoding="utf-8")
         fcntl.flock(alive, fcntl.LOCK_EX)
         return alive

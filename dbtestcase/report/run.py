@@ -8,6 +8,15 @@ from typing import Any, Dict, List
 from .parts import Event
 
 RESETS = ("verified", "rolled back", "recreated", "built", "failed")
+OUTCOMES = (
+    "failed",
+    "error",
+    "unexpected success",
+    "skipped",
+    "expected failure",
+    "unknown",
+    "passed",
+)
 
 
 class Run:
@@ -31,18 +40,23 @@ class Run:
     @property
     def is_empty(self) -> bool:
         """Whether no test of the run used a database."""
-        return not (self.tests or self.classes)
+        return not self._timed
 
     @property
     def processes(self) -> List[str]:
         """The names of the processes that ran tests."""
-        return sorted({str(row["process"]) for row in self.tests + self.classes})
+        return sorted({str(row["process"]) for row in self._timed})
 
     @property
     def resets(self) -> Dict[str, int]:
         """How many resets there were of each kind; a class's counts where it made the schema."""
-        kinds = [row["reset"] for row in self.tests + self.classes]
+        kinds = [row["reset"] for row in self._timed]
         return {kind: kinds.count(kind) for kind in RESETS if kind in kinds}
+
+    def seconds_each(self, kind: str) -> float:
+        """Return how long a reset of a kind took on average."""
+        found = [float(row["reset_seconds"]) for row in self._timed if row["reset"] == kind]
+        return sum(found) / len(found)
 
     @property
     def reset_seconds(self) -> float:
@@ -68,7 +82,7 @@ class Run:
     def outcomes(self) -> Dict[str, int]:
         """How many tests had each outcome."""
         found = [str(row["outcome"]) for row in self.tests]
-        return {outcome: found.count(outcome) for outcome in sorted(set(found))}
+        return {each: found.count(each) for each in OUTCOMES if each in found}
 
     def slowest(self, number: int) -> List[Event]:
         """Return the tests for whose queries the database took longest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Dict, Iterator, List
 
 from .. import _checkouts, _compat
@@ -11,17 +12,23 @@ def left_on_servers() -> Iterator[Dict[str, Any]]:
     """Yield, once where this process used a server, what is left on it."""
     from .. import safeguard  # which stands above: it is asked when all is over
 
-    dialects = safeguard.used_dialects()
-    names = [name for dialect in dialects for name in dialect.siblings()]
+    dialects = [each for each in safeguard.used_dialects() if each.control is not None]
+    names = [name for dialect in dialects for name in _siblings(dialect)]
     if not names:
         return
-    controls = {dialect.control.pid for dialect in dialects if dialect.control}
+    controls = {dialect.control.pid for dialect in dialects}
     pids = [_compat.backend_pid(each) for each in _compat.driver_connections()]
     yield {
         "databases": sorted(set(names)),
         "connections": len({pid for pid in pids if pid is not None} - controls),
         "transactions": _transactions(),
     }
+
+
+def _siblings(dialect: Any) -> List[str]:
+    with contextlib.suppress(Exception):  # the server may have ended before the run
+        return [str(name) for name in dialect.siblings()]
+    return []
 
 
 def _transactions() -> List[str]:

@@ -7,14 +7,15 @@ from typing import Any, Dict, List
 
 from ..assertions import _describe
 from .parts import Event
-from .run import RESETS, Run
+from .run import Run
 
 WIDTH = 80
+LINES = 3
 
 _WORDS = {"error": "with errors"}
 
 
-def render(run: Run, most: int = 3) -> str:
+def render(run: Run, most: int = LINES) -> str:
     """Return the report.
 
     :param run: the run.
@@ -24,7 +25,7 @@ def render(run: Run, most: int = 3) -> str:
     lines = [title + "-" * (WIDTH - len(title))]
     if run.is_empty:
         return "\n".join(lines + ["No test of this run used a database."])
-    lines += [_heading(run), ""] + _times(run)
+    lines += textwrap.wrap(_heading(run), WIDTH) + [""] + _times(run)
     lines += _list("Dropped and created, as something had changed", _changes(run), most)
     lines += _list("Slowest by database time", [_slow(row) for row in run.slowest(most)], most)
     lines += _list("Most queries", [_busy(row) for row in run.busiest(most)], most)
@@ -54,14 +55,28 @@ def _heading(run: Run) -> str:
 
 def _times(run: Run) -> List[str]:
     resets = run.resets
-    kinds = ", ".join("%d %s" % (resets[kind], kind) for kind in RESETS if kind in resets)
-    queries = _describe.count(run.queries, "query", "queries")
-    inside = "%s of it in %s" % (seconds(run.database_seconds), queries)
-    row = "%-8s%6d  %9s   %s"
-    return [
-        row % ("resets", sum(resets.values()), seconds(run.reset_seconds), kinds),
-        row % ("tests", len(run.tests), seconds(run.test_seconds), inside),
-    ]
+    kinds = ", ".join(
+        "%d %s (%s)" % (number, kind, _each(run.seconds_each(kind), number))
+        for kind, number in resets.items()
+    )
+    inside = "%s of it in %s" % (seconds(run.database_seconds), _queries(run.queries))
+    return _row("resets", sum(resets.values()), run.reset_seconds, kinds) + _row(
+        "tests", len(run.tests), run.test_seconds, inside
+    )
+
+
+def _row(name: str, number: int, time: float, words: str) -> List[str]:
+    row = "%-8s%6d  %9s   %s" % (name, number, seconds(time), words)
+    return textwrap.wrap(row, WIDTH, subsequent_indent=" " * 28, drop_whitespace=True)
+
+
+def _each(time: float, number: int) -> str:
+    words = "%.1f ms" % (time * 1000) if time < 0.1 else "%.2f s" % time
+    return words if number == 1 else words + " each"
+
+
+def _queries(number: int) -> str:
+    return _describe.count(number, "query", "queries")
 
 
 def _list(title: str, entries: List[str], most: int) -> List[str]:
@@ -100,8 +115,11 @@ def _names(run: Run) -> List[str]:
 
 
 def _slow(row: Event) -> str:
-    queries = _describe.count(row["queries"], "query", "queries")
-    return "%s  %s in %s" % (seconds(row["database_seconds"]), row["name"], queries)
+    return "%s  %s in %s" % (
+        seconds(row["database_seconds"]),
+        row["name"],
+        _queries(row["queries"]),
+    )
 
 
 def _busy(row: Event) -> str:

@@ -174,21 +174,27 @@ class _Information:
 class SharedPool(NullPool):
     """Stands in for the pool of an engine while an outer transaction runs.
 
-    :param outer: the outer transaction.
     :param former: the engine's own pool, whose listeners go on to be called.
     """
 
-    def __init__(self, outer: Any, former: Any) -> None:
+    def __init__(self, former: Any) -> None:
         super().__init__(
-            lambda: Checkout(outer),
+            lambda: Checkout(self._outer),
             reset_on_return=former._reset_on_return,
             dialect=former._dialect,
             _dispatch=former.dispatch,
         )
+
+    def lead_to(self, outer: Any, former: Any) -> None:
+        """Hand out the connection of an outer transaction from now on."""
         self.former = former
         self._outer = outer
         self._process = os.getpid()
         self._thread = threading.get_ident() if outer.sql.one_thread else None
+
+    def stands_for(self, pool: Any) -> bool:
+        """Tell whether it was made for a pool like this one, as after ``dispose()``."""
+        return self.dispatch is pool.dispatch and self._reset_on_return is pool._reset_on_return
 
     def connect(self) -> Any:
         """Check the shared connection out."""

@@ -77,7 +77,7 @@ class OuterTransaction:
             raise
         self.savepoints = Savepoints(self.sql, self.test)
         for engine in self.engines:
-            engine.pool = SharedPool(self, engine.pool)
+            engine.pool = self._shared_pool(engine)
         return bool(unchanged)
 
     def end(self) -> Outcome:
@@ -116,6 +116,14 @@ class OuterTransaction:
         )
 
     # --- what the steps are made of --------------------------------------------------------------
+
+    def _shared_pool(self, engine: Any) -> Any:
+        # Kept on the engine itself: it refers to the engine's listeners, and so to the engine.
+        pool = vars(engine).get("_dbtestcase_pool")
+        if pool is None or not pool.stands_for(engine.pool):
+            pool = engine._dbtestcase_pool = SharedPool(engine.pool)
+        pool.lead_to(self, engine.pool)
+        return pool
 
     def _connection(self) -> Any:
         engine = self.engines[0]

@@ -12,6 +12,7 @@ from .baseline import Baseline
 from .control import Control
 from .databases import ensure_database, siblings
 from .drop import drop_everything, inventory
+from .snapshot import Snapshot
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -162,6 +163,11 @@ class PostgreSQL:
     def close(self) -> None:
         """Close the control connection."""
         self.control.close()
+
+    def somebody_writes(self) -> bool:
+        """Tell whether any transaction of the cluster that has written is not over yet."""
+        ((text,),) = self.control.execute("SELECT pg_current_snapshot()::text")
+        return bool(Snapshot.read(text).open)
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""

@@ -31,6 +31,8 @@ class Baseline:
         self.fingerprint = fingerprint
         self.proof = proof
         self.rows = rows
+        #: Whether the last :meth:`restore` needed no look at the catalog.
+        self.proved = False
 
     @classmethod
     def take(cls, control: Control, schema: Optional["Baseline"] = None) -> "Baseline":
@@ -82,7 +84,9 @@ class Baseline:
     def _other_catalog(self, control: Control, found: Found, counted: int) -> Optional[str]:
         """Compare the catalog, unless it is proved that nobody changed it."""
         asked = found.sizes.pop(CATALOG, None) is not None
-        if asked or self.rows.unknown or not self.proof.holds(found.snapshot, counted):
+        asked = asked or bool(self.rows.unknown)
+        self.proved = not asked and self.proof.holds(found.snapshot, counted)
+        if not self.proved:
             sentence = self._changes(control)
             if sentence:
                 self.proof.end()

@@ -139,8 +139,8 @@ def _create_extensions(control: Control, extensions: Extensions) -> None:
             if _compat.sqlstate(error) is None:
                 raise
             raise ConfigurationError(
-                "The extension {0} was dropped from database {1} and cannot be created again: {2}."
-                " Let a role that may run: CREATE EXTENSION {0}".format(
+                "the extension {0} is gone from database {1} and cannot be created again: {2}.\n"
+                "  Let a role that may run: CREATE EXTENSION {0}".format(
                     _quoted(name), _database(control), _first_line(error)
                 )
             ) from error
@@ -184,5 +184,11 @@ def _left_words(control: Control, found: Sequence[Found], refused: Dict[str, Exc
     return (
         "cannot drop everything in %s as role %s, %d left:\n%s\n"
         "  Drop them as %s, or let the tests connect as a role that may."
-        % (_database(control), role, len(found), "\n".join(lines), " and ".join(owners) or "owner")
+        % (
+            _database(control),
+            role,
+            len(found),
+            "\n".join(lines),
+            " and ".join(owners) or "their owner",
+        )
     )

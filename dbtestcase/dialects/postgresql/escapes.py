@@ -13,28 +13,30 @@ UNION ALL SELECT 'pg_catalog.pg_largeobject_metadata'
 """
 
 
-def committed_since(snapshot: str) -> str:
-    """Return an expression: the numbers of transactions that were committed since a snapshot.
+# What rolled back has a number as well, but is known to have. Every change of rows or of the catalog
+# takes a number; only moving a sequence may not. The advisory locks of the session are given back on
+# the way.
+PREPARE = """
+PREPARE dbtestcase_committed (bigint, bigint[]) AS
+SELECT (SELECT pg_catalog.string_agg(x::text, ',')
+          FROM (SELECT pg_catalog.unnest($2) UNION ALL
+                SELECT pg_catalog.generate_series($1, pg_catalog.txid_snapshot_xmax(
+                       pg_catalog.txid_current_snapshot()) - 1)) AS numbers (x)
+         WHERE pg_catalog.txid_status(x) = 'committed'),
+       pg_catalog.txid_current_snapshot()::text,
+       pg_catalog.pg_advisory_unlock_all()::text
+"""
 
-    What rolled back has a number as well, but is known to have. Every change of rows or of the
-    catalog takes a number; only moving a sequence may not.
+
+def committed_since(snapshot: str) -> str:
+    """Return a statement: the numbers of what was committed since a snapshot, and the next one.
+
+    The numbers are separated by commas; ``NULL`` where nothing was committed.
 
     :param snapshot: what ``txid_current_snapshot()`` gave.
     """
-    _, next_number, running = snapshot.split(":")
-    numbers = (
-        "pg_catalog.generate_series(%s,"
-        " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1) AS x" % next_number
-    )
-    if running:
-        numbers = (
-            "(SELECT pg_catalog.unnest('{%s}'::bigint[]) AS x UNION ALL SELECT x FROM %s) AS x"
-            % (running, numbers)
-        )
-    return (
-        "(SELECT pg_catalog.string_agg(x::text, ',') FROM %s"
-        " WHERE pg_catalog.txid_status(x) = 'committed')" % numbers
-    )
+    _, following, running = snapshot.split(":")
+    return "EXECUTE dbtestcase_committed (%s, '{%s}')" % (following, running)
 
 
 def tables_written(control: Any, snapshot: str) -> List[str]:
@@ -43,7 +45,9 @@ def tables_written(control: Any, snapshot: str) -> List[str]:
     :param control: the control connection.
     :param snapshot: what ``txid_current_snapshot()`` gave.
     """
-    ((numbers,),) = control.execute("SELECT " + committed_since(snapshot))
+    control.execute(PREPARE)
+    ((numbers, _, _),) = control.execute(committed_since(snapshot))
+    control.execute("DEALLOCATE dbtestcase_committed")
     if not numbers:
         return []
     found = []

@@ -51,14 +51,14 @@ Key = Tuple[Any, ...]
 # Longer statements are not read.
 _LONGEST = 4 * 1024 * 1024
 
-# A backslash means different things in plain literals, by a setting; in E'' always the same.
-_QUOTED = re.compile(
-    rb"""(?<![\w$\x80-\xff])[eE]'[^'\\]*(?:(?:''|\\.)[^'\\]*)*' | '[^'\\]*(?:''[^'\\]*)*'
-     | "[^"]*(?:""[^"]*)*" """,
-    re.VERBOSE | re.DOTALL,
+# Literals and quoted names. Two quotes inside one read as two literals side by side, which end at
+# the same place. With backslashes, E'' literals end elsewhere than plain ones do.
+_QUOTED = re.compile(rb"""'[^']*'|"[^"]*\"""")
+_QUOTED_WITH_BACKSLASHES = re.compile(
+    rb"""(?<![\w$\x80-\xff])[eE]'[^'\\]*(?:(?:''|\\.)[^'\\]*)*'|'[^']*'|"[^"]*\"""", re.DOTALL
 )
-# Comments, dollar quotes, unicode escapes, a second statement, and quotes that do not end.
-_UNREAD = re.compile(rb"""['"$\\]|--|/\*|;\s*[^\s]|u&\x00""")
+# Quotes that do not end, dollar quotes, comments and unicode escapes are not read.
+_UNREAD = (b"'", b'"', b"$", b"\\", b"--", b"/*", b"u&\0")
 _VERB = re.compile(rb"\s*([a-z]+)\b")
 _SAVEPOINT = re.compile(
     rb"""\s*(?P<verb>SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK\s+TO(?:\s+SAVEPOINT)?)\s+
@@ -146,16 +146,18 @@ class Ledger:
             self._names |= names
             self._forbidden = re.compile(b"|".join(map(re.escape, self._names)))
 
-    def verb(self, query: bytes) -> Optional[bytes]:
-        """Return what a harmless statement begins with, ``None`` for any other."""
-        if len(query) > _LONGEST:
-            return None
+    def verb(self, query: bytes, standard: bool = False) -> Optional[bytes]:
+        """Return what a harmless statement begins with, ``None`` for any other.
+
+        :param query: what was sent.
+        :param standard: whether ``standard_conforming_strings`` is known to be on.
+        """
         query = query.lower()
         match = _VERB.match(query)
         verb = match.group(1) if match else None
         if verb not in _WRITES and (verb not in _READS or _CREATES.search(query)):
             return None
-        if _UNREAD.search(_QUOTED.sub(b"\0", query)) or _SYSTEM.search(query):
+        if not _is_one(query, standard) or _names_system(query):
             return None
         if self._forbidden is not None and self._forbidden.search(query):
             return None
@@ -171,6 +173,25 @@ class Ledger:
         with self._lock:
             self._open.discard(transaction)
             self._counted[key] = self._counted.get(key, 0) + ids
+
+
+def _is_one(query: bytes, standard: bool) -> bool:
+    """Tell whether this is one statement, without anything in it that is hard to read."""
+    if len(query) > _LONGEST:
+        return False
+    quoted = _QUOTED
+    if b"\\" in query:
+        if not standard:
+            return False
+        quoted = _QUOTED_WITH_BACKSLASHES
+    code = quoted.sub(b"\0", query)
+    return b";" not in code.rstrip(b"; \t\r\n") and not any(each in code for each in _UNREAD)
+
+
+def _names_system(query: bytes) -> bool:
+    if b"pg_" in query or b"lo_" in query or b"information_schema" in query:
+        return _SYSTEM.search(query) is not None
+    return False
 
 
 LEDGER = Ledger()
@@ -236,24 +257,24 @@ class Transaction:
         self._harmless = True
         self._savepoints = [_Savepoint(b"")]
 
-    def ran(self, query: Optional[bytes], rows: int) -> None:
+    def ran(self, query: Optional[bytes], rows: int, standard: bool = False) -> None:
         """Take note of a statement.
 
         :param query: what was sent to the server.
         :param rows: how many rows the server says it wrote or found.
+        :param standard: whether ``standard_conforming_strings`` is known to be on.
         """
         if not self._harmless or query is None:
             return
-        verb = self._ledger.verb(query)
+        verb = self._ledger.verb(query, standard)
         if verb in _WRITES and rows > 0:
             self._has_id()
         elif verb is None and not self._savepoint(query):
             self._harmless = False
 
-    def refused(self, query: Optional[bytes], sqlstate: Optional[str]) -> None:
+    def refused(self, query: Optional[bytes], sqlstate: Optional[str], standard: bool) -> None:
         """Take note of a statement that failed."""
-        written = sqlstate in _AFTER_WRITING
-        self.ran(query, 1 if written else 0)
+        self.ran(query, 1 if sqlstate in _AFTER_WRITING else 0, standard)
 
     def unknown(self) -> None:
         """Take note that something else happened."""

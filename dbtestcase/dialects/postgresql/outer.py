@@ -36,12 +36,13 @@ SELECT pg_catalog.format('SELECT %s::bigint, last_value, is_called FROM %I.%I',
 # own; they are sent off between transactions only, so nothing is missing from them, and a sequence
 # that was read a moment earlier is set back once more.
 _SET_BACK = """
+PREPARE dbtestcase_set_back AS
 SELECT pg_catalog.count(pg_catalog.setval(s.oid::regclass, s.value, s.called))
   FROM ROWS FROM (pg_catalog.unnest('{%s}'::oid[]), pg_catalog.unnest('{%s}'::bigint[]),
                   pg_catalog.unnest('{%s}'::bool[])) AS s (oid, value, called)
  WHERE pg_catalog.pg_stat_get_xact_blocks_fetched(s.oid) > 0
-    OR pg_catalog.current_setting('track_counts') = 'off';
 """
+_SET_ALL_BACK = _SET_BACK.rpartition("WHERE")[0]  # where no statistics are kept
 
 # Have the statistics sent off now, where PostgreSQL can be asked to (from version 15 on): reading
 # all sequences is not to look as if a test had used them.
@@ -78,8 +79,10 @@ class OuterSQL:
         level = _compat.isolation_level_name(self.dbapi)
         self._begin = "BEGIN ISOLATION LEVEL %s" % level if level else "BEGIN"
         _compat.set_autocommit(self.dbapi)
+        _compat.never_prepare(self.dbapi)
         self._cursor = _compat.plain_cursor(self.dbapi)
         self._set_back = ""
+        self._run(escapes.PREPARE)
         self._baseline: Any = self
         self._constraints: Optional[str] = None
         self._redefined = False
@@ -127,7 +130,7 @@ class OuterSQL:
         )
         if state is None or self._snapshot == state:
             return state is not None
-        return not self._run("SELECT " + escapes.committed_since(state))[0][0]
+        return not self._run(escapes.committed_since(state))[0][0]
 
     def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -179,9 +182,7 @@ class OuterSQL:
         if after:
             after = "SET LOCAL synchronous_commit = off; " + after
         ((committed, state, _),) = self._run(
-            "%sROLLBACK; %sSELECT %s, pg_catalog.txid_current_snapshot()::text,"
-            " pg_catalog.pg_advisory_unlock_all()::text"
-            % (before, after, escapes.committed_since(self._snapshot))
+            "%sROLLBACK; %s%s" % (before, after, escapes.committed_since(self._snapshot))
         )
         _compat.set_autocommit_again(self.dbapi)
         if self._redefined:  # what was set back afterwards is a commit of our own
@@ -230,8 +231,13 @@ class OuterSQL:
             found += self._run(" UNION ALL ".join(queries[start : start + 500]))
         for (flush,) in self._run(_FLUSH):
             self._run(flush)
-        columns = [",".join(map(str, column)) for column in zip(*found)]
-        self._set_back = _SET_BACK % tuple(columns) if found else ""
+        if self._set_back:
+            self._run("DEALLOCATE dbtestcase_set_back")
+        self._set_back = "EXECUTE dbtestcase_set_back; " if found else ""
+        if found:
+            kept = self._run("SHOW track_counts") == [("on",)]
+            columns = [",".join(map(str, column)) for column in zip(*found)]
+            self._run((_SET_BACK if kept else _SET_ALL_BACK) % tuple(columns))
         self._constraints = None
         self._check()
         self._baseline = baseline

@@ -151,7 +151,8 @@ class _Watching:
         if transaction is None:
             return super().executemany(query, vars_list)  # type: ignore[misc]
         # The driver keeps the last statement alone; the others differ from it in values only.
-        known = isinstance(query, str) and _all_quoted(vars_list) and LEDGER.verb(query.encode())
+        known = isinstance(query, str) and _all_quoted(vars_list)
+        known = known and LEDGER.verb(query.encode(), _is_standard(self))
         run = super().executemany  # type: ignore[misc]
         return self._note(transaction, bool(known), run, query, vars_list)
 
@@ -178,17 +179,23 @@ class _Watching:
         try:
             result = run(*args)
         except BaseException as error:
-            transaction.refused(self.query, getattr(error, "pgcode", None))  # type: ignore
+            state = getattr(error, "pgcode", None)
+            transaction.refused(self.query, state, _is_standard(self))  # type: ignore
             known = known and isinstance(error, Exception)
             raise
         else:
-            transaction.ran(self.query, self.rowcount)  # type: ignore[attr-defined]
+            transaction.ran(self.query, self.rowcount, _is_standard(self))  # type: ignore
             return result
         finally:
             if not known:
                 transaction.unknown()
             if connection.get_transaction_status() == _IDLE:
                 transaction.over()
+
+
+def _is_standard(cursor: Any) -> bool:
+    """Tell whether a backslash in a plain literal is just one: the server reports this setting."""
+    return cursor.connection.get_parameter_status("standard_conforming_strings") == "on"
 
 
 def _all_quoted(rows: Any) -> bool:
