@@ -37,7 +37,7 @@ setup(
     ],
     python_requires=">=3.7",
     packages=find_packages(include=["dbtestcase", "dbtestcase.*"]),
-    package_data={"dbtestcase": ["py.typed"]},
+    package_data={"dbtestcase": ["py.typed"], "dbtestcase.report": ["page.*"]},
     zip_safe=False,
     install_requires=["SQLAlchemy>=1.3.24,<2.2"],
     extras_require={

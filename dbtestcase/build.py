@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from . import clearing, progress, report, schema
+from .assertions._describe import count
 
 
 def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
@@ -76,7 +77,7 @@ def load_rows(case: Any, target: Any, databases: List[Any], key: Optional[schema
 def _what_is_made(case: Any, target: Any, databases: List[Any]) -> str:
     tables = sum(len(target.tables(key)) for key in target.engines)
     names = " and ".join('"%s"' % database.name for database in databases)
-    return "making %s anew for %s (%d tables declared)" % (names, type(case).__name__, tables)
+    return "making %s anew for %s, %s" % (names, type(case).__name__, count(tables, "table"))
 
 
 def _new_attributes(case: Any, before: set) -> Dict[str, Any]:

@@ -31,7 +31,11 @@ class DatabaseReport(events.Plugin):
     """
 
     configSection = "database-report"
-    commandLineSwitch = (None, "database-report", "Say what the databases cost and what was left open")
+    commandLineSwitch = (
+        None,
+        "database-report",
+        "Say what the databases cost and what was left open",
+    )
 
     def __init__(self) -> None:
         self.file = self.config.as_str("file", "")

@@ -90,6 +90,11 @@ def make_app(
     return app
 
 
+def count(session: Any, model: Any) -> int:
+    """Return how many rows of a model the session sees."""
+    return int(session.query(model).count())
+
+
 def dispose(app: Any, db: Any) -> None:
     """Close what the application's own pools have open."""
     for engine in _compat.live_engines(db, app).values():

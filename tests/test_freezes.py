@@ -218,7 +218,7 @@ class Freezes(Shop):
     def test_the_pool_does_not_run_dry_in_a_long_run(self) -> None:
         engine = self.make_engine(pool_size=1, max_overflow=1)
         kept = []
-        for number in range(12):
+        for number in range(25):
             kept.append((engine.connect(), engine.raw_connection()))
             kept[-1][0].execute(READ)
             kept[-1][1].cursor().execute("SELECT 1 FROM parent")

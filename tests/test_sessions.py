@@ -8,7 +8,7 @@ import os
 import time
 import unittest
 import warnings
-from typing import Any
+from typing import Any, List
 
 import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
@@ -82,21 +82,25 @@ class Checkouts(Shop):
         session.execute(sa.text("INSERT INTO parent VALUES (0)"))
         raw = self.raw()
         raw.cursor().execute("INSERT INTO parent VALUES (-1)")
+        pooled = [self.engine.raw_connection()]
+        pooled[0].cursor().execute("INSERT INTO parent VALUES (-2)")
         child = multiprocessing.get_context("fork").Process(
-            target=self.free_all, args=(session, raw.info.backend_pid)
+            target=self.free_all, args=(session, raw.info.backend_pid, pooled)
         )
         child.start()
         child.join(20)
         self.assertEqual(child.exitcode, 0)
         session.commit()
         raw.commit()
+        _compat.dbapi_connection(pooled[0]).commit()
         count = session.execute(sa.text("SELECT count(*) FROM parent WHERE id < 1")).scalar()
-        self.assertEqual(count, 2)
+        self.assertEqual(count, 3)
         session.remove()
 
-    def free_all(self, session: Any, pid: int) -> None:
+    def free_all(self, session: Any, pid: int, pooled: List[Any]) -> None:
         assert sessions.free([self.engine], [session]) == []
         assert sessions.take_back([pid]) == []
+        pooled.clear()  # nobody but the tracker has it now
         gc.collect()
 
     def test_a_checkout_costs_less_than_twenty_microseconds(self) -> None:
@@ -314,7 +318,9 @@ class CleanSessions(Shop):
         connection.execute(sa.text("SELECT id FROM parent"))
 
     def test_a_session_advisory_lock(self) -> None:
-        self.after("SELECT pg_advisory_lock(4711)")
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(4711)"))
+        self.next_test()  # it has no connection yet
         self.assertTrue(self.control.execute("SELECT pg_try_advisory_lock(4711)")[0][0])
 
     def test_listening(self) -> None:

@@ -51,9 +51,13 @@ for (const [number, text, bad] of [
   find("tiles").append(tile);
 }
 
-const testOnly = totals.test_seconds - totals.database_seconds;
-find("total").replaceWith(share([["--verified", totals.reset_seconds],
-  ["--test", totals.database_seconds], ["--left-alone", testOnly]],
+const rows = run.tests.concat(run.classes);
+const timeOf = kinds => rows.filter(row => kinds.includes(row.reset))
+  .reduce((sum, row) => sum + row.reset_seconds, 0);
+const made = timeOf(["recreated", "built"]), rolledBack = timeOf(["rolled back"]);
+find("total").replaceWith(share([["--verified", totals.reset_seconds - made - rolledBack],
+  ["--rolled-back", rolledBack], ["--made", made], ["--test", totals.database_seconds],
+  ["--left-alone", totals.test_seconds - totals.database_seconds]],
   totals.reset_seconds + totals.test_seconds || 1));
 for (const [name, text] of [["--verified", "resets: verified"], ["--rolled-back", "rolled back"],
   ["--made", "dropped and created"], ["--test", "tests, with the database"],
@@ -188,9 +192,11 @@ list("Dropped and created, as something had changed", run.changes.map(change =>
   (change.after ? "after " + change.after : "before the first test") + ", in \u201c" +
   change.database + "\u201d: " + change.reason + " (found before " + change.before + ")"));
 list("Left open", run.left_open.map(leak => leak.text));
-list("Left on the server", run.servers.flatMap(server => [
-  count(server.connections, "connection") + " of process " + server.process + "; " +
-  server.databases.join(", "), ...server.transactions]));
+if (run.servers.length) list("Left on the server", [
+  "databases: " + [...new Set(run.servers.flatMap(server => server.databases))].sort().join(", "),
+  ...run.servers.filter(server => server.connections).map(server =>
+    count(server.connections, "connection") + " of process " + server.process),
+  ...run.servers.flatMap(server => server.transactions)]);
 list("Also", run.notices.map(notice => notice.text));
 
 /* --- the tests ----------------------------------------------------------------------------- */

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any, Iterator, Optional
 
 from .. import _where
-from .meter import Meter
+from .meter import Clock, Meter
 from .parts import Event, Parts
 from .run import Run
 
@@ -18,7 +17,7 @@ class _Phases:
     """The numbers of a test, or of the set-up of a class, while it runs."""
 
     def __init__(self, owner: Any) -> None:
-        self.at = time.time()
+        self.at = Clock.now()
         self.outcome = "unknown"
         self.kind: Optional[str] = None
         self.seconds = self.reset_seconds = self.leave_seconds = 0.0
@@ -36,7 +35,7 @@ class Recorder:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._began = time.time()
+        self._began = Clock.now()
         self._meter = Meter()
         self._test: Optional[_Phases] = None
         self._reset: Optional[_Phases] = None
@@ -46,7 +45,7 @@ class Recorder:
 
     def note(self, event: str, **values: Any) -> None:
         """Write down that something happened."""
-        row: Event = {"event": event, "at": time.time(), "process": self.parts.process}
+        row: Event = {"event": event, "at": Clock.now(), "process": self.parts.process}
         row.update(values)
         self.parts.append(row)
 
@@ -59,7 +58,7 @@ class Recorder:
             for row in left_on_servers():
                 self.note("server", **row)
         events = self.parts.collect()
-        return None if events is None else Run(events, self._began, time.time())
+        return None if events is None else Run(events, self._began, Clock.now())
 
     # --- a test ----------------------------------------------------------------------------------
 
@@ -97,14 +96,14 @@ class Recorder:
         self._resets += 1
         if test:
             test.kind = "failed"
-        began = time.perf_counter()
+        began = Clock.seconds()
         try:
             yield
             if test and test.kind == "failed":
                 test.kind = _KINDS.get(getattr(owner, "reset", None), "verified")
         finally:
             self._reset, self._rebuilding = None, False
-            ended = time.perf_counter()
+            ended = Clock.seconds()
             phases.reset_seconds = ended - began
             if test:
                 test.began = ended
@@ -115,7 +114,7 @@ class Recorder:
     @contextlib.contextmanager
     def leaving(self) -> Iterator[None]:
         """Time what is done with the database after a test."""
-        began = time.perf_counter()
+        began = Clock.seconds()
         test = self._test
         if test and test.began is not None:
             test.seconds = began - test.began
@@ -124,7 +123,7 @@ class Recorder:
             yield
         finally:
             if test:
-                test.leave_seconds = time.perf_counter() - began
+                test.leave_seconds = Clock.seconds() - began
 
     def _note_class(self, phases: _Phases) -> None:
         seconds = phases.reset_seconds
@@ -156,5 +155,3 @@ class Recorder:
 
 def _name(case: Any) -> str:
     return "%s.%s" % (type(case).__name__, getattr(case, "_testMethodName", ""))
-
-

@@ -96,9 +96,7 @@ class Run:
         """Return everything as it is written for machines."""
         return {
             "version": 1,
-            "began": datetime.datetime.fromtimestamp(
-                self.began, datetime.timezone.utc
-            ).isoformat(),
+            "began": datetime.datetime.fromtimestamp(self.began, datetime.timezone.utc).isoformat(),
             "seconds": self.seconds,
             "processes": self.processes,
             "totals": {

@@ -93,15 +93,19 @@ def _list(title: str, entries: List[str], most: int) -> List[str]:
             break_on_hyphens=False,
         )
     if len(entries) > most:
-        lines.append("  and %d more: DBTESTCASE_REPORT=report.html shows all" % (len(entries) - most))
+        lines.append(
+            "  and %d more: DBTESTCASE_REPORT=report.html shows all" % (len(entries) - most)
+        )
     return lines
 
 
 def _changes(run: Run) -> List[str]:
     return [
-        "%s: %s" % (_after(row), row["reason"])
-        if len(_names(run)) < 2
-        else '%s, in "%s": %s' % (_after(row), row["database"], row["reason"])
+        (
+            "%s: %s" % (_after(row), row["reason"])
+            if len(_names(run)) < 2
+            else '%s, in "%s": %s' % (_after(row), row["database"], row["reason"])
+        )
         for row in run.changes
     ]
 

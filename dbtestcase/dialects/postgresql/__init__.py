@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from ... import _compat
-from ...errors import UnsafeDatabaseError
+from ...errors import ConfigurationError, UnsafeDatabaseError
 from .. import Identity, describe
 from . import claim as claiming
 from .baseline import Baseline
 from .control import Control
 from .databases import ensure_database, siblings
-from .drop import drop_everything, inventory
+from .drop import drop_everything, installed_extensions, inventory
+from .properties import properties, restore_properties
 from .snapshot import Snapshot
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -53,6 +54,7 @@ class PostgreSQL:
 
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
+        self._found: Any = None  # the extensions and properties before the first drop
         self.control = Control(engine, lock_timeout)
         (row,) = self.control.execute(_IDENTIFY)
         if _identity(row).key != identity.key:
@@ -174,8 +176,23 @@ class PostgreSQL:
         return inventory(self.control)
 
     def drop_everything(self) -> List[Tuple[str, str]]:
-        """Drop every object that is not the system's or an extension's; return what there was."""
-        return drop_everything(self.control)
+        """Drop what is not the system's or an extension's; return the kinds and names of it.
+
+        The extensions and the database's own properties are put back as they were found first.
+
+        :raises ConfigurationError: if the role may not drop or put back all of it.
+        """
+        if self._found is None:
+            self._found = (installed_extensions(self.control), properties(self.control))
+        extensions, recorded = self._found
+        dropped = drop_everything(self.control, extensions=extensions)
+        missing = restore_properties(self.control, recorded)
+        if missing:
+            raise ConfigurationError(
+                'the database "%s" was changed in a way that its role may not undo: this is still'
+                " missing: %s. Run it as a role that may." % (self.identity.name, "; ".join(missing))
+            )
+        return dropped
 
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the catalog, the rows and the sequences as they are now."""

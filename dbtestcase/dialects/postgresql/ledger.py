@@ -58,7 +58,8 @@ _QUOTED_WITH_BACKSLASHES = re.compile(
     rb"""(?<![\w$\x80-\xff])[eE]'[^'\\]*(?:(?:''|\\.)[^'\\]*)*'|'[^']*'|"[^"]*\"""", re.DOTALL
 )
 # Quotes that do not end, dollar quotes, comments and unicode escapes are not read.
-_UNREAD = (b"'", b'"', b"$", b"\\", b"--", b"/*", b"u&\0")
+_UNREAD_BYTES = b"'\"$\\"
+_UNREAD = (b"--", b"/*", b"u&\0")
 _VERB = re.compile(rb"\s*([a-z]+)\b")
 _SAVEPOINT = re.compile(
     rb"""\s*(?P<verb>SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK\s+TO(?:\s+SAVEPOINT)?)\s+
@@ -184,8 +185,10 @@ def _is_one(query: bytes, standard: bool) -> bool:
         if not standard:
             return False
         quoted = _QUOTED_WITH_BACKSLASHES
-    code = quoted.sub(b"\0", query)
-    return b";" not in code.rstrip(b"; \t\r\n") and not any(each in code for each in _UNREAD)
+    code = quoted.sub(b"\0", query).rstrip(b"; \t\r\n")
+    if b";" in code or len(code.translate(None, _UNREAD_BYTES)) < len(code):
+        return False
+    return not any(each in code for each in _UNREAD)
 
 
 def _names_system(query: bytes) -> bool:

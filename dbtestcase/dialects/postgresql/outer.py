@@ -117,7 +117,8 @@ class OuterSQL:
         :param baseline: the rows that the test starts with, for what depends on them.
         :param state: what :meth:`finish` left, ``None`` if there was no transaction before.
         """
-        if baseline is not self._baseline or self._constraints is None:
+        known = baseline is self._baseline and self._constraints is not None
+        if not known and (state is None or self._is_unchanged(state)):
             self._learn(baseline)
         ((self._snapshot,),) = self._run(
             "%s; %s; %sSAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text"
@@ -128,9 +129,7 @@ class OuterSQL:
                 base,
             )
         )
-        if state is None or self._snapshot == state:
-            return state is not None
-        return not self._run(escapes.committed_since(state))[0][0]
+        return state is not None and (self._snapshot == state or self._is_unchanged(state))
 
     def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -218,6 +217,9 @@ class OuterSQL:
 
     def _run(self, sql: str) -> List[Tuple[Any, ...]]:
         return _compat.run_script(self._cursor, sql)
+
+    def _is_unchanged(self, state: str) -> bool:
+        return not self._run(escapes.committed_since(state))[0][0]
 
     def _bound(self, milliseconds: int) -> str:
         if milliseconds <= 0 or 0 < self._own_bound <= milliseconds:
