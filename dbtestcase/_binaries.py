@@ -109,30 +109,34 @@ def copy_binaries(binaries: Binaries, directory: str, account: Account) -> Binar
 
     A wheel keeps libraries next to its package, and its programs look for them there.
 
-    :param directory: a directory that the account may enter.
+    :param directory: a directory of the account's, who can remove what is copied at any moment.
     """
     programs = os.path.basename(binaries.directory)
     install = os.path.dirname(binaries.directory)
-    copied = os.path.join(directory, "package", os.path.basename(install))
-    for part in (programs, "lib", "lib64", "share"):
-        _copy_tree(os.path.join(install, part), os.path.join(copied, part))
     libraries = os.path.dirname(install) + ".libs"
-    _copy_tree(libraries, os.path.join(directory, os.path.basename(libraries)))
-    _give(directory, account)
+    copied = os.path.join(directory, "package", os.path.basename(install))
+    for made in (os.path.dirname(copied), copied):
+        _make_directory(made, account)
+    for part in (programs, "lib", "lib64", "share"):
+        _copy_tree(os.path.join(install, part), os.path.join(copied, part), account)
+    _copy_tree(libraries, os.path.join(directory, os.path.basename(libraries)), account)
     return binaries._replace(directory=os.path.join(copied, programs), reachable=True)
 
 
-def _copy_tree(source: str, target: str) -> None:
-    if os.path.isdir(source):
-        shutil.copytree(source, target, symlinks=True)
-
-
-def _give(directory: str, account: Account) -> None:
-    """Make the account the owner of all that is in a directory, so that it can remove it."""
-    for parent, directories, files in os.walk(directory):
-        for name in directories + files:
-            path = os.path.join(parent, name)
+def _copy_tree(source: str, target: str, account: Account) -> None:
+    for parent, directories, files in os.walk(source):
+        copied = os.path.normpath(os.path.join(target, os.path.relpath(parent, source)))
+        _make_directory(copied, account)
+        links = [name for name in directories if os.path.islink(os.path.join(parent, name))]
+        for name in files + links:
+            path = os.path.join(copied, name)
+            shutil.copy2(os.path.join(parent, name), path, follow_symlinks=False)
             os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _make_directory(path: str, account: Account) -> None:
+    os.mkdir(path)
+    os.chown(path, account.uid, account.gid)
 
 
 def _searches(given: Optional[str]) -> Iterator[Tuple[str, List[str]]]:

@@ -516,13 +516,16 @@ def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) 
     if not hasattr(dbapi, "cursor_factory"):
         factory = options.get("factory") or (arguments[0] if arguments else sqlite_cursor_class())
         return dbapi.cursor(change(factory))
+    if dbapi.cursor_factory is None:
+        dbapi.cursor_factory = type(dbapi.cursor())
+    dbapi.cursor_factory = change(dbapi.cursor_factory)
+    if not arguments and not options:
+        return dbapi.cursor()
     options = dict(zip(("name", "cursor_factory", "withhold"), arguments), **options)
     if options.get("name"):
         dbapi.autocommit = False  # psycopg2 has no named cursor in autocommit
     if options.get("cursor_factory") is not None:
         options["cursor_factory"] = change(options["cursor_factory"])
-    else:
-        dbapi.cursor_factory = change(dbapi.cursor_factory or type(dbapi.cursor()))
     return dbapi.cursor(**options)
 
 
@@ -674,3 +677,35 @@ def _say_more(error: BaseException, text: str) -> None:
         error.__class__ = type(kind.__name__, (kind,), longer)
     except TypeError:  # one of those that are built in, as KeyError
         sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def connection_parts(dbapi: Any) -> Dict[str, Any]:
+    """Return where a PostgreSQL connection leads, as parts of a URL; a socket's directory is a host.
+
+    What the connection itself says: libpq has put in what the URL leaves open. No password.
+    """
+    info = dbapi.info
+    return {
+        "username": info.user,
+        "host": info.host or None,
+        "port": int(info.port) if info.port else None,
+        "database": info.dbname,
+    }
+
+
+def loaded_version(module: str) -> Optional[str]:
+    """Return the version of a library that this process has loaded, ``None`` if it has not.
+
+    Flask and its extensions no longer have it as an attribute, older Pythons no metadata.
+    """
+    if module not in sys.modules:
+        return None
+    try:
+        from importlib.metadata import version
+
+        return str(version(module.replace("_", "-")))
+    except Exception:  # no such module before Python 3.8, no distribution of this name
+        return str(getattr(sys.modules[module], "__version__", "?")).split()[0]

@@ -8,6 +8,7 @@ directory. Guard and server are in sessions of their own, out of reach of Ctrl-C
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
@@ -24,6 +25,7 @@ from urllib.parse import quote
 from ._binaries import (
     REMEDY,
     Account,
+    Binaries,
     copy_binaries,
     find_binaries,
     run_options,
@@ -38,9 +40,10 @@ LOG_LINES = 15
 PORT = 5432  # part of the socket's name; in the URL, so that PGPORT leads nowhere else
 LONGEST_BASE = 60  # the path of a socket may have 103 bytes; our own part of it needs 34
 
-# The first word it prints tells how the start went. Signals are for the suite, not for the guard.
+# It is there before anything has to be removed, so it reads the directory of programs from the
+# pipe. The word it prints tells how the start went. Signals are for the suite, not for the guard.
 GUARD = """
-directory=$1 bin=$2 username=$3
+directory=$1 username=$2
 trap '' HUP INT PIPE QUIT TERM
 create() {
     "$bin/initdb" -D "$directory/data" -U "$username" -E UTF8 --locale="$1" \
@@ -51,10 +54,12 @@ start() {
         cat "$directory/settings" >>"$directory/data/postgresql.conf" &&
         "$bin/pg_ctl" start -D "$directory/data" -l "$directory/server.log" -w -t 50
 }
-if start >"$directory/start.log" 2>&1; then echo ready; else echo failed; fi
-exec >/dev/null 2>&1
-read -r end
-"$bin/pg_ctl" stop -D "$directory/data" -m immediate -w -t 10
+if IFS= read -r bin; then
+    if start >"$directory/start.log" 2>&1; then echo ready; else echo failed; fi
+    exec >/dev/null 2>&1
+    read -r end
+    "$bin/pg_ctl" stop -D "$directory/data" -m immediate -w -t 10
+fi
 rm -rf "$directory"
 """
 
@@ -77,18 +82,12 @@ class PrivateServer:
         self.username = username
         try:
             self.directory = _make_directory(account)
-            try:
-                if account and not found.reachable:
-                    found = copy_binaries(found, self.directory, account)
-                _write_settings(self.directory, settings)
-                self._guard = self._start_guard(found.directory, account)
-            except BaseException:
-                shutil.rmtree(self.directory, ignore_errors=True)
-                raise
+            self._guard = self._start_guard(account)
         except OSError as error:
             raise ServerError("cannot start a private PostgreSQL server: %s" % error) from error
         try:
-            self._await_start(found.directory, found.version, began)
+            self._start(found, account, settings)
+            self._await_start(found, began)
         except BaseException:
             self.stop()
             raise
@@ -102,7 +101,9 @@ class PrivateServer:
         """End the server at once and remove its directory, if it is this process's to end."""
         if self._guard.returncode is not None:
             return
-        self._guard.stdin.close()
+        for stream in (self._guard.stdin, self._guard.stdout):
+            with contextlib.suppress(OSError):  # the guard may be gone already
+                stream.close()
         try:
             self._guard.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -115,21 +116,38 @@ class PrivateServer:
         self._guard.stdin.close()  # or the server would live as long as the child
         self._guard.returncode = 0  # not our child: nothing to wait for, nothing to warn about
 
-    def _start_guard(self, binaries: str, account: Optional[Account]) -> Any:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "dbtestcase-guard", self.directory, binaries, self.username],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True,
-            start_new_session=True,
-            **run_options(account),
-        )
+    def _start_guard(self, account: Optional[Account]) -> Any:
+        try:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, "dbtestcase-guard", self.directory, self.username],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                universal_newlines=True,
+                start_new_session=True,
+                **run_options(account),
+            )
+        except BaseException:
+            os.rmdir(self.directory)
+            raise
 
-    def _await_start(self, binaries: str, version: str, began: float) -> None:
+    def _start(
+        self, found: Binaries, account: Optional[Account], settings: Mapping[str, object]
+    ) -> None:
+        """Lay out what the guard needs, and let it begin."""
+        try:
+            _write_settings(self.directory, settings)
+            if account and not found.reachable:
+                found = copy_binaries(found, self.directory, account)
+            self._guard.stdin.write(found.directory + "\n")
+            self._guard.stdin.flush()
+        except OSError as error:
+            raise ServerError("cannot start a private PostgreSQL server: %s" % error) from error
+
+    def _await_start(self, found: Binaries, began: float) -> None:
         with self._guard.stdout as output:
             if not _readable(output, began + QUIET_SECONDS):
-                words = "dbtestcase: starting a private PostgreSQL %s server ..." % version
+                words = "dbtestcase: starting a private PostgreSQL %s server ..." % found.version
                 print(words, file=sys.stderr, flush=True)
             in_time = _readable(output, began + STARTUP_SECONDS)
             if in_time and output.readline() == "ready\n":
@@ -138,9 +156,9 @@ class PrivateServer:
             "the private PostgreSQL %s server did not start%s.\n"
             "  Its programs: %s\n  The end of its log:\n%s\n%s"
             % (
-                version,
+                found.version,
                 "" if in_time else " within %g s" % STARTUP_SECONDS,
-                binaries,
+                found.directory,
                 self._end_of_log(),
                 REMEDY,
             )

@@ -3,6 +3,7 @@ nothing which the test did to a session is left for the next one."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
 import sqlalchemy as sa
@@ -127,7 +128,19 @@ def end() -> None:
         if session is not None and _is_spoiled(record, session):
             session.spoiled_by = session.spoiled_by or test
             if not _checkouts.is_out(record):
-                record.invalidate()
+                _throw_away(record)
+
+
+def _throw_away(record: Any) -> None:
+    """Close an idle pooled connection; the pool makes a new one, with all its listeners, for it.
+
+    A server notices the end of a connection later; what it holds is given up before.
+    """
+    dbapi = _compat.dbapi_connection(record)
+    if _compat.transaction_status(dbapi) == _compat.IDLE:
+        with contextlib.suppress(Exception):
+            _run(dbapi, settings.DISCARD)
+    record.invalidate()
 
 
 def _is_spoiled(record: Any, session: _Session) -> bool:

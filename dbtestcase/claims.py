@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 from . import _compat, report
 from .errors import BlockedDatabaseError
@@ -50,11 +50,8 @@ def claim(dialect: Any, engine: Any, owner: str, may_have_siblings: bool) -> Any
 def _first_free_sibling(dialect: Any, engine: Any) -> Optional[Any]:
     for number in itertools.islice(itertools.count(2), _MAXIMUM):
         name = "%s_%d" % (dialect.identity.name, number)
-        created = dialect.create_database(name)
-        if created is None:  # no right to create it, and it is not there
-            return None
-        sibling = dialect.sibling(engine, name)
-        if sibling is None:  # connections of this engine cannot be led elsewhere
+        created, sibling = _reached(dialect, engine, name)
+        if sibling is None:
             return None
         if sibling.claim():
             say(
@@ -64,6 +61,24 @@ def _first_free_sibling(dialect: Any, engine: Any) -> Optional[Any]:
             return sibling
         sibling.close()
     return None
+
+
+def _reached(dialect: Any, engine: Any, name: str) -> Tuple[Optional[bool], Any]:
+    """Return whether a sibling had to be created, and the sibling.
+
+    It is ``None`` where it is not there and may not be created, or where connections of this
+    engine cannot be led elsewhere.
+    """
+    for last_time in (False, False, True):
+        created = dialect.create_database(name)
+        if created is None:
+            break
+        try:
+            return created, dialect.sibling(engine, name)
+        except Exception as error:
+            if last_time or not dialect.is_missing(error, name):
+                raise  # else somebody has just dropped it, as one that was not in use
+    return None, None
 
 
 def follow(engine: Any, dialect: Any) -> Callable[[], None]:

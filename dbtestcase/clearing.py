@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, TypeVar
+from typing import Any, Callable, List, NoReturn, Optional, TypeVar
 
 from . import locks, report, safeguard, sessions
 
@@ -56,23 +56,30 @@ def _unblocked(
     control = database.dialect.control
     if control is None:
         return work()
-    # Rows are emptied beside readers: only who has written, and so has a transaction id, matters.
-    if exclusive or database.dialect.somebody_writes():
-        _ensure_free(database, case, exclusive)
+    sessions.warn(_freed(database, case, exclusive))
     try:
         return locks.retrying(work)
     except Exception as error:
-        if locks.is_lock_timeout(error) and not exclusive:
-            _ensure_free(database, case, exclusive=True)
-            return work()
-        told = locks.blocked(control, error, database.name, name_of(case), what, case.lock_timeout)
-        if told is None:
-            raise
-        raise told from error
+        if exclusive or not locks.is_lock_timeout(error):
+            _raise_told(error, database, case, what)
+    sessions.warn(_freed(database, case, exclusive=True))
+    try:
+        return locks.retrying(work)
+    except Exception as error:
+        _raise_told(error, database, case, what)
 
 
-def _ensure_free(database: Any, case: Any, exclusive: bool) -> None:
-    freed = locks.ensure_free(
+def _raise_told(error: Exception, database: Any, case: Any, what: str) -> NoReturn:
+    """Raise the error that names who was in the way, or the error itself if nobody was."""
+    control = database.dialect.control
+    told = locks.blocked(control, error, database.name, name_of(case), what, case.lock_timeout)
+    if told is None:
+        raise error
+    raise told from error
+
+
+def _freed(database: Any, case: Any, exclusive: bool) -> List[sessions.Leak]:
+    return locks.ensure_free(
         database.dialect.control,
         database.name,
         name_of(case),
@@ -80,7 +87,19 @@ def _ensure_free(database: Any, case: Any, exclusive: bool) -> None:
         terminate_blockers=case.terminate_blockers,
         exclusive=exclusive,
     )
-    sessions.warn(freed)
+
+
+def left_open(databases: List[Any], case: Any) -> List[sessions.Leak]:
+    """Free what a test left open past SQLAlchemy; return it.
+
+    :raises BlockedDatabaseError: if somebody else's transaction is in the way, within the bound.
+    """
+    return [
+        leak
+        for database in databases
+        if database.dialect.control is not None
+        for leak in _freed(database, case, exclusive=True)
+    ]
 
 
 def name_of(case: Any) -> str:

@@ -133,7 +133,7 @@ def application(found: Any, named_by: str) -> Tuple[Any, bool]:
     :raises ConfigurationError: if a name cannot be imported.
     """
     if isinstance(found, str):
-        named = _import(found, named_by)
+        named = import_object(found, "%s: app = %r" % (named_by, found))
         return (named(), True) if _is_factory(named) else (named, False)
     for candidate in (found, getattr(found, "application", None), getattr(found, "app", None)):
         if hasattr(candidate, "app_context") and hasattr(candidate, "config"):
@@ -141,7 +141,12 @@ def application(found: Any, named_by: str) -> Tuple[Any, bool]:
     return found, False
 
 
-def _import(name: str, named_by: str) -> Any:
+def import_object(name: str, said: str = "") -> Any:
+    """Return what a ``"module:attribute"`` names.
+
+    :param said: how an error calls it, the name itself by default.
+    :raises ConfigurationError: if it cannot be imported, for whatever reason.
+    """
     module, colon, attribute = name.partition(":")
     try:
         found = importlib.import_module(module)
@@ -149,8 +154,8 @@ def _import(name: str, named_by: str) -> Any:
             found = getattr(found, part)
     except Exception as error:
         raise ConfigurationError(
-            "%s: app = %r cannot be imported: %s: %s. It is 'module:attribute', seen from the"
-            " directory the tests are started in." % (named_by, name, type(error).__name__, error)
+            "%s cannot be imported: %s: %s. It is 'module:attribute', seen from the directory"
+            " the tests are started in." % (said or repr(name), type(error).__name__, error)
         ) from error
     return found
 

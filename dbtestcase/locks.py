@@ -66,7 +66,7 @@ def ensure_free(
                     database_name, test_name, "the reset", "waited %.1f s for a lock" % lock_timeout
                 ),
                 _blocked.lines_about(control, pids, gids)
-                + ["  " + str(leak) for leak in leaks if not leak.freed],
+                + ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids],
             )
         unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
         time.sleep(max(0.0, min(pause, deadline - time.monotonic())))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nose2 import events
+from nose2 import events  # type: ignore[import-untyped]
 
 from . import report
 from .report import outputs, text
@@ -23,7 +23,7 @@ from .report import outputs, text
 __unittest = True
 
 
-class DatabaseReport(events.Plugin):
+class DatabaseReport(events.Plugin):  # type: ignore[misc]
     """Prints the report after the summary; ``--database-report`` asks for it once.
 
     Implements ``startTestRun`` and ``afterSummaryReport``; in the processes of

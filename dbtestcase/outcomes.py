@@ -58,7 +58,7 @@ class _WatchedResult:
             outcome = self._outcome_of(error)
             if outcome != "skipped":
                 shown_queries.add_to(error, self._case)
-        if self._test is not None and self._test.outcome in ("unknown", "passed"):
+        if self._test is not None and self._test.outcome in ("unfinished", "passed"):
             self._test.outcome = outcome
 
     def _outcome_of(self, error: BaseException) -> str:

@@ -7,23 +7,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import re
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from . import _compat, claims, dialects
+from . import _compat, announce, claims, dialects
 from .dialects import Identity
-from .errors import ConfigurationError, DatabaseTestCaseError, ServerError, UnsafeDatabaseError
-
-_TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
-
-
-def is_test_name(name: str) -> bool:
-    """Tell whether ``test`` or ``testing`` stands as a word of its own in a database's name.
-
-    ``app_test``, ``test`` and ``test-7`` pass; ``contest``, ``latest`` and ``attestation`` do not.
-    """
-    return _TEST_WORD.search(name) is not None
+from .errors import DatabaseTestCaseError, UnsafeDatabaseError
+from .verdicts import is_test_name, refusal, refusal_text, unreachable
 
 
 class CheckedDatabase:
@@ -74,10 +64,10 @@ def check(
     identities = {}
     for key, engine in target.engines.items():
         identities[key] = _identify(kinds[key], engine, owner, target.origin(key), names)
-        reason = target.refusal() or _refusal(identities[key], names)
+        reason = refusal(target, identities[key], names)
         if reason:
             raise UnsafeDatabaseError(
-                _refusal_text(owner, identities[key], key, target, engine, reason)
+                refusal_text(owner, identities[key], key, target, engine, reason)
             )
     databases: List[CheckedDatabase] = []
     for key, engine in target.engines.items():
@@ -127,7 +117,7 @@ def _identify(
     except DatabaseTestCaseError:
         raise
     except Exception as error:
-        raise _unreachable(error, engine, owner, origin) from error
+        raise unreachable(error, engine, owner, origin) from error
     _known[engine] = (_compat.url_text(engine.url), identity)
     return identity
 
@@ -146,81 +136,6 @@ def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
             return kind.identify(engine)  # type: ignore[no-any-return]
 
 
-def _unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Exception:
-    missing_driver = isinstance(error, ImportError)
-    kind = ConfigurationError if missing_driver else ServerError
-    return kind(
-        "%s: no connection to %s: %s\n"
-        "  It is where %s leads. Nothing was touched.\n"
-        "  %s"
-        % (
-            owner,
-            _compat.url_text(engine.url, hide_password=True),
-            _compat.without_password(_first_line(error), engine.url),
-            origin,
-            (
-                "Install the driver that the URL asks for."
-                if missing_driver
-                else "Is the server running, and does the database exist? To have one started for the"
-                " tests alone: dbtestcase.temporary_postgresql()."
-            ),
-        )
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
-    if identity.private:
-        return None
-    if identity.template:
-        return "It is a template: whatever happens in it is in every database made later"
-    if identity.name in allowed or is_test_name(_stem(identity)):
-        return None
-    return 'Neither "test" nor "testing" stands as a word of its own in its name'
-
-
-def _stem(identity: Identity) -> str:
-    if identity.key[0] == "sqlite":
-        return identity.name.rpartition(".")[0] or identity.name
-    return identity.name
-
-
-def _refusal_text(
-    owner: str, identity: Identity, key: Optional[str], target: Any, engine: Any, reason: str
-) -> str:
-    lines = [
-        "%s would clear %s, which is not known to be a test database."
-        % (owner, dialects.describe(identity)),
-        "  %s. Nothing was touched." % reason,
-        "  How it got there: %s%s = %s"
-        % (
-            "bind %r, " % key if key else "",
-            target.origin(key),
-            _compat.url_text(engine.url, hide_password=True),
-        ),
-    ]
-    named = engine.url.database
-    if identity.key[0] != "sqlite" and named and named != identity.name:
-        lines.append(
-            '  The URL says "%s", the live connection is to "%s": arguments of the URL or the'
-            " engine, listeners, PG* variables or a service file lead it there."
-            % (named, identity.name)
-        )
-    if target.refusal():
-        lines.append(
-            '  If it is the test app, set app.config["TESTING"] = True (or load a config).'
-        )
-    elif not identity.template:
-        lines.append(
-            "  To allow this very database, write in %s: allowed_databases = (%r,)"
-            % (owner.split(".")[0], identity.name)
-        )
-    return "\n".join(lines)
-
-
 def _database(
     kind: Any, engine: Any, identity: Identity, lock_timeout: float, owner: str
 ) -> CheckedDatabase:
@@ -231,6 +146,7 @@ def _database(
         with _compat.connect_timeout():
             dialect = kind(engine, identity, lock_timeout)
             dialect = claims.claim(dialect, engine, owner, is_test_name(identity.name))
+        announce.announce(dialect, identity.name)
         # A run has one database in place of the one it found taken, whoever asks for that one.
         database = _databases[identity.key] = CheckedDatabase(dialect)
         _databases[dialect.identity.key] = database

@@ -83,7 +83,7 @@ def _listeners(created: Any) -> int:
     return len(created.dispatch.before_create) + len(created.dispatch.after_create)
 
 
-def data_key_of(case: Any, base: type) -> Optional[Key]:
+def data_key_of(case: Any, base: Any) -> Optional[Key]:
     """Return by what the rows of a test are made, or ``None`` where its class loads none.
 
     A class loads its rows itself, also by an inherited method, which may depend on the class.

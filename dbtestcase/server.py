@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from typing import Any, Dict, Hashable, Mapping, NamedTuple, Optional, TextIO
+from typing import Any, Callable, Dict, Hashable, Mapping, NamedTuple, Optional, TextIO
 
 from . import _compat
 from ._private_server import PrivateServer
@@ -78,16 +78,19 @@ def temporary_postgresql(**options: Any) -> str:
         return private_url(server.url(drivername, chosen.database or DEFAULT_DATABASE))
 
 
-def serve(stream: Optional[TextIO] = None, **options: Any) -> int:
+def serve(
+    stream: Optional[TextIO] = None, shown: Callable[[str], str] = str, **options: Any
+) -> int:
     """Print the URL of a temporary server and keep it until Ctrl-C or the end of our parent.
 
     :param stream: where the URL goes, standard output by default.
+    :param shown: what makes the text to print of the URL.
     :param options: as for :func:`temporary_postgresql`, whose errors it raises.
     :return: the exit status for the command, 0.
     """
     parent = os.getppid()
     try:
-        print(temporary_postgresql(**options), file=stream or sys.stdout, flush=True)
+        print(shown(temporary_postgresql(**options)), file=stream or sys.stdout, flush=True)
         while os.getppid() == parent:
             time.sleep(PARENT_SECONDS)
     except KeyboardInterrupt:

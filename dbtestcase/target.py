@@ -1,4 +1,4 @@
-"""What a test runs against: the engines, tables and sessions that a suite names, and their undoing."""
+"""What a test runs against: the engines, tables and sessions that a suite names."""
 
 from __future__ import annotations
 

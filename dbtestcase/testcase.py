@@ -108,8 +108,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
                 sessions.warn(case._dbtestcase_freed())
-                case._dbtestcase_build(case._dbtestcase_check(cls.__name__))
-                sessions.end_test()
+                target.databases = case._dbtestcase_check(cls.__name__)
+                case._dbtestcase_build(target.databases)
         except BaseException:
             leave(cls)
             raise
@@ -141,8 +141,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         self._dbtestcase_find_target()
         self._dbtestcase_remove()
         sessions.warn(self._dbtestcase_freed())
-        databases = self._dbtestcase_check(name)
-        leaving(sessions.end_test)
+        databases = self._dbtestcase_databases = self._dbtestcase_check(name)
+        leaving(_bound_class, type(self))
         strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
@@ -193,6 +193,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     def _dbtestcase_free(self) -> None:
         left = self._dbtestcase_freed()
+        if self.leaks == "error":
+            left += clearing.left_open(self._dbtestcase_databases, self)
         if left and self.leaks == "error":
             sessions.note(left)
             raise self.failureException(sessions.leak_text(left))  # type: ignore[attr-defined]
@@ -233,6 +235,16 @@ def leave(cls: type) -> None:
             target.remove_session()
         finally:
             target.close()
+
+
+def _bound_class(cls: Any) -> None:
+    """Hold what a class does between its tests to the same bounds as the tests."""
+    target = _targets.get(cls)
+    if target is None:
+        sessions.end_test()
+        return
+    controls = clearing.controls(target.databases)
+    sessions.begin_test(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
 
 
 def leave_other_classes(cls: type) -> None:

@@ -80,7 +80,12 @@ class OwnerTest(BaselineCase):
                 self.assert_restores(baseline, "INSERT INTO parent VALUES (3, 'c')")
 
     def test_references_in_circles_and_to_itself_do_not_matter(self):
-        for rule in ("", "DEFERRABLE INITIALLY DEFERRED", "ON DELETE CASCADE", "ON DELETE SET NULL"):
+        for rule in (
+            "",
+            "DEFERRABLE INITIALLY DEFERRED",
+            "ON DELETE CASCADE",
+            "ON DELETE SET NULL",
+        ):
             with self.subTest(rule):
                 self.setUp()
                 baseline = self.take(
@@ -150,14 +155,19 @@ class OwnerTest(BaselineCase):
     def test_many_rows_are_truncated_and_the_next_reset_is_ordinary(self):
         baseline = self.take(*SHOP)
         rows = emptying.TRUNCATE_FROM // 20
-        many = "INSERT INTO person (name) SELECT 'somebody ' || i FROM generate_series(1, %d) i" % rows
+        many = (
+            "INSERT INTO person (name) SELECT 'somebody ' || i FROM generate_series(1, %d) i" % rows
+        )
         self.assert_restores(baseline, many)
         self.assertEqual(self.run_sql("SELECT pg_relation_size('person')"), [(0,)])
         self.assert_restores(baseline, "INSERT INTO person (name) VALUES ('a')")
 
     def test_truncating_takes_along_first_rows_and_puts_them_back(self):
-        baseline = self.take(*SHOP, "INSERT INTO person (name) VALUES ('a')",
-                             "INSERT INTO orders (person) VALUES (1)")
+        baseline = self.take(
+            *SHOP,
+            "INSERT INTO person (name) VALUES ('a')",
+            "INSERT INTO orders (person) VALUES (1)",
+        )
         many = "INSERT INTO person (name) SELECT 'somebody ' || i FROM generate_series(1, 60000) i"
         self.assert_restores(baseline, many)
 
@@ -185,8 +195,11 @@ class OwnerTest(BaselineCase):
             "CREATE VIEW between_them AS SELECT a FROM low",
             "CREATE MATERIALIZED VIEW high AS SELECT sum(a) AS s FROM between_them",
         )
-        self.run_sql("INSERT INTO t VALUES (2)", "REFRESH MATERIALIZED VIEW low",
-                     "REFRESH MATERIALIZED VIEW high")
+        self.run_sql(
+            "INSERT INTO t VALUES (2)",
+            "REFRESH MATERIALIZED VIEW low",
+            "REFRESH MATERIALIZED VIEW high",
+        )
         self.assertIsNone(baseline.restore(self.control))
         rows = self.run_sql("SELECT a, (SELECT s FROM high) FROM low")
         self.assertEqual(rows, [(1, 1)])
@@ -313,7 +326,9 @@ class SideEffectsTest(BaselineCase):
             *AUDIT, "CREATE TRIGGER n AFTER DELETE ON person FOR EACH ROW EXECUTE FUNCTION note()"
         )
         self.assert_restores(baseline, "INSERT INTO person (name) VALUES ('a')")
-        self.assert_restores(baseline, "INSERT INTO person (name) VALUES ('a')", "DELETE FROM person")
+        self.assert_restores(
+            baseline, "INSERT INTO person (name) VALUES ('a')", "DELETE FROM person"
+        )
 
     def test_a_deferred_trigger_and_a_partition_s_trigger_are_not_fired(self):
         baseline = self.take(
@@ -379,9 +394,7 @@ class SideEffectsTest(BaselineCase):
     def test_a_revoked_right_is_reported(self):
         baseline = self.take("CREATE TABLE t (a int)")
         owner = self.run_sql("SELECT current_user")[0][0]
-        self.assert_reports(
-            baseline, 'table "t" was changed', "REVOKE DELETE ON t FROM %s" % owner
-        )
+        self.assert_reports(baseline, 'table "t" was changed', "REVOKE DELETE ON t FROM %s" % owner)
 
     def assert_refilled(self, baseline):
         """An owner has no way to put these rows back beside what was declared."""

@@ -133,7 +133,8 @@ class PlainEngineTest(support.Outcomes):
     def test_nothing_to_create(self):
         self.assertEqual(
             self.message_of(self.case(engine="sqlite://")),
-            "ConfigurationError: there is nothing to create: give the class its metadata (a MetaData"
+            "ConfigurationError: there is nothing to create: give the class its metadata (a"
+            " MetaData"
             " or a declarative base), or override create_tables().",
         )
 

@@ -219,14 +219,25 @@ class SuspectTest(LedgerCase):
             ([], "SELECT sly()"),
             ([], 'SELECT "sly"()'),
             (["CREATE VIEW v AS SELECT sly()"], "SELECT * FROM v"),
-            (["ALTER TABLE person ADD a int DEFAULT sly()"],
-             "INSERT INTO person (name) VALUES ('b')"),
-            (["CREATE FUNCTION calm() RETURNS int STABLE LANGUAGE plpgsql AS"
-              " 'BEGIN RETURN sly(); END'"], "SELECT calm()"),
-            (["CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS"
-              " 'BEGIN PERFORM sly(); RETURN NULL; END'",
-              "CREATE TRIGGER t AFTER UPDATE ON person EXECUTE FUNCTION t()"],
-             "UPDATE person SET name = 'c'"),
+            (
+                ["ALTER TABLE person ADD a int DEFAULT sly()"],
+                "INSERT INTO person (name) VALUES ('b')",
+            ),
+            (
+                [
+                    "CREATE FUNCTION calm() RETURNS int STABLE LANGUAGE plpgsql AS"
+                    " 'BEGIN RETURN sly(); END'"
+                ],
+                "SELECT calm()",
+            ),
+            (
+                [
+                    "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS"
+                    " 'BEGIN PERFORM sly(); RETURN NULL; END'",
+                    "CREATE TRIGGER t AFTER UPDATE ON person EXECUTE FUNCTION t()",
+                ],
+                "UPDATE person SET name = 'c'",
+            ),
         ):
             with self.subTest(query):
                 self.setUp()

@@ -220,6 +220,35 @@ class ScenariosMixin:
         self.Session.commit()
         self.assertEqual(self.names(), ["unfinished"])
 
+    def test_a_query_that_fails_takes_nothing_along_that_was_written_after_an_earlier_one(self):
+        self.Session.add(User("before"))
+        self.Session.flush()
+        with self.engine.connect() as connection:
+            self.assertEqual(names(connection), ["before"])
+            self.Session.add(User("after"))
+            self.Session.flush()
+            with self.assertRaises(DBAPIError):
+                connection.execute(sa.text("SELECT * FROM missing"))
+        self.Session.commit()
+        self.assertEqual(self.names(), ["after", "before"])
+
+    def test_a_raw_connection_goes_on_after_a_query_that_failed(self):
+        raw = self.engine.raw_connection()
+        cursor = raw.cursor()
+        with self.assertRaises(self.engine.dialect.dbapi.Error):
+            cursor.execute("SELECT * FROM missing")
+        raw.rollback()
+        cursor.execute("SELECT count(*) FROM users")
+        self.assertEqual(cursor.fetchone()[0], 0)
+        raw.close()
+
+    def test_a_connection_that_was_given_back_cannot_be_used(self):
+        raw = self.engine.raw_connection()
+        dbapi = _compat.dbapi_connection(raw)
+        raw.close()
+        with self.assertRaises(self.engine.dialect.dbapi.Error):
+            dbapi.cursor()
+
     def test_a_query_that_fails_takes_nothing_committed_along(self):
         self.Session.add(User("committed"))
         self.Session.commit()
@@ -256,6 +285,7 @@ class ScenariosMixin:
         self.assertEqual(self.names(), ["clone"])
 
     def test_listeners_of_the_engine_go_on_to_be_called(self):
+        self.outer.end()
         statements, checkouts = [], []
 
         def count(connection, cursor, statement, *arguments):
@@ -266,11 +296,29 @@ class ScenariosMixin:
 
         sa.event.listen(self.engine, "before_cursor_execute", count)
         sa.event.listen(self.engine, "checkout", check_out)
+        self.outer = self.begin(self.engine)
+        del checkouts[:]
+        self.names()
+        self.assertEqual(len(checkouts), 1)
+        self.outer.end()
         self.names()
         sa.event.remove(self.engine, "before_cursor_execute", count)
         sa.event.remove(self.engine, "checkout", check_out)
-        self.assertEqual(len(checkouts), 1)
+        self.assertEqual(len(checkouts), 2)
         self.assertRegex(statements[-1], "^SELECT users")
+
+    def test_listeners_that_a_test_adds_stay_with_the_engine(self):
+        checkouts = []
+
+        def check_out(*arguments):
+            checkouts.append(1)
+
+        sa.event.listen(self.engine, "checkout", check_out)
+        self.outer.end()
+        self.names()
+        del check_out  # the engine's list alone keeps it
+        self.assertEqual(len(checkouts), 1)
+        self.engine.pool.dispatch.checkout.clear()
 
     def test_a_statement_after_a_failed_flush_is_refused_until_the_rollback(self):
         self.Session.add(User(None))
@@ -405,6 +453,17 @@ class ScenariosMixin:
             add(connection, "committed")
         with self.assertWarnsRegex(RuntimeWarning, "another one had written or committed since"):
             self.Session.rollback()
+
+    def test_a_rollback_that_takes_later_rows_of_another_along_warns(self):
+        first, second = self.engine.raw_connection(), self.engine.raw_connection()
+        insert = "INSERT INTO users (name) VALUES ('%s')"
+        first.cursor().execute(insert % "first")
+        second.cursor().execute(insert % "second")
+        first.cursor().execute(insert % "third")
+        with self.assertWarnsRegex(RuntimeWarning, "another one had written or committed since"):
+            second.rollback()
+        first.close()
+        second.close()
 
     def test_two_engines_of_one_database_share_the_transaction(self):
         second = sa.create_engine(self.engine.url)
@@ -658,7 +717,9 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         engine.dispose()
 
     def test_another_isolation_level_is_refused(self):
-        with self.assertRaisesRegex(ConfigurationError, "asks for the isolation level SERIALIZABLE"):
+        with self.assertRaisesRegex(
+            ConfigurationError, "asks for the isolation level SERIALIZABLE"
+        ):
             self.engine.connect().execution_options(isolation_level="SERIALIZABLE")
 
     def test_two_phase_sessions_are_refused(self):
@@ -781,7 +842,7 @@ class PsycopgTest(PostgreSQLTest):
         try:
             super().setUpClass()
         except (ImportError, sa.exc.NoSuchModuleError) as error:
-            raise unittest.SkipTest(str(error))
+            raise unittest.SkipTest(str(error)) from error
 
     def test_a_block_of_the_driver_commits_inside(self):
         raw = self.engine.raw_connection()

@@ -188,7 +188,8 @@ class OverridingTest(ClassAndContext):
 
         self.assertEqual(
             self.message_of(Case),
-            "ConfigurationError: Case.reset is 'truncate'; it can be 'recreate' (as good as drop and"
+            "ConfigurationError: Case.reset is 'truncate'; it can be 'recreate' (as good as drop"
+            " and"
             " create), 'rollback' (an outer transaction), or None (leave the data alone).",
         )
         self.assertLeft()

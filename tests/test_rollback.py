@@ -4,12 +4,11 @@ import os
 import shutil
 import tempfile
 import threading
-import unittest
 from typing import Any
 
 import sqlalchemy as sa
 
-from dbtestcase import DatabaseTestCase, _compat
+from dbtestcase import DatabaseTestCase
 from tests import models, support, test_testcase
 
 
@@ -239,8 +238,8 @@ class PostgreSQLRollbackTest(RollbackContract, support.Outcomes):
             text.endswith(
                 'DatabaseTestCaseError: Case.test_a wrote to "outer_life_test" past its outer'
                 " transaction: public.author.\n"
-                "  It was committed for real: by an engine or process of its own, or by a COMMIT that"
-                " was sent as text. The database was cleared, so the next test starts clean.\n"
+                "  It was committed for real: by an engine or process of its own, or by a COMMIT"
+                " that was sent as text. The database was cleared, so the next test starts clean.\n"
                 "  A test that needs real commits belongs to a class with reset ="
                 ' "recreate".\n'
             ),

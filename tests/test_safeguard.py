@@ -93,7 +93,8 @@ class PostgreSQLGuardTest(support.Outcomes):
         url = _compat.url_text(self.production_url, hide_password=True)
         self.assertEqual(
             self.message_of(self.case(self.production_url)),
-            'UnsafeDatabaseError: OrderTest would clear "core_production" at %s, which is not known to'
+            'UnsafeDatabaseError: OrderTest would clear "core_production" at %s, which is not'
+            " known to"
             " be a test database.\n"
             '  Neither "test" nor "testing" stands as a word of its own in its name. Nothing was'
             " touched.\n"
@@ -110,7 +111,8 @@ class PostgreSQLGuardTest(support.Outcomes):
         self.addCleanup(models.dispose, app, library.db)
         case = self.case(app=app, metadata=None)
         self.assertIn(
-            "\n  How it got there: bind 'audit', SQLALCHEMY_BINDS[\"audit\"] of the app 'webshop' (the"
+            "\n  How it got there: bind 'audit', SQLALCHEMY_BINDS[\"audit\"] of the app 'webshop'"
+            " (the"
             " class loads no config) = postgresql",
             self.assertRefused(case),
         )
@@ -196,13 +198,15 @@ class PostgreSQLGuardTest(support.Outcomes):
         for config in (None, {"SQLALCHEMY_DATABASE_URI": self.test_url}, {"TESTING": False}):
             message = self.message_of(self.case(app=app, config=config, metadata=None))
             self.assertIn(
-                "\n  app.config[\"TESTING\"] is false, so 'webshop' may be serving real users. Nothing"
+                "\n  app.config[\"TESTING\"] is false, so 'webshop' may be serving real users."
+                " Nothing"
                 " was touched.\n",
                 message,
             )
             self.assertTrue(
                 message.endswith(
-                    '\n  If it is the test app, set app.config["TESTING"] = True (or load a config).'
+                    '\n  If it is the test app, set app.config["TESTING"] = True (or load a'
+                    " config)."
                 )
             )
         self.assertEqual(
@@ -215,7 +219,8 @@ class PostgreSQLGuardTest(support.Outcomes):
         message = self.assertRefused(self.case(engine))
         self.assertIn(
             '\n  The URL says "core_guard_test", the live connection is to "core_production":'
-            " arguments of the URL or the engine, listeners, PG* variables or a service file lead it"
+            " arguments of the URL or the engine, listeners, PG* variables or a service file lead"
+            " it"
             " there.\n",
             message,
         )
@@ -391,8 +396,8 @@ class PostgreSQLGuardTest(support.Outcomes):
         self.assertLess(time.monotonic() - began, 5)
         self.assertTrue(
             message.startswith(
-                "ServerError: OrderTest: no connection to postgresql+%s://app:***@127.0.0.1:%d/app_test: "
-                % (driver(), port)
+                "ServerError: OrderTest: no connection to"
+                " postgresql+%s://app:***@127.0.0.1:%d/app_test: " % (driver(), port)
             ),
             message,
         )

@@ -43,7 +43,8 @@ class SQLiteGuardTest(support.Outcomes):
         message = self.message_of(self.case("sqlite:///" + self.path))
         self.assertEqual(
             message,
-            'UnsafeDatabaseError: OrderTest would clear "latest.db" at %s, which is not known to be a'
+            'UnsafeDatabaseError: OrderTest would clear "latest.db" at %s, which is not known to'
+            " be a"
             " test database.\n"
             '  Neither "test" nor "testing" stands as a word of its own in its name. Nothing was'
             " touched.\n"

@@ -151,7 +151,7 @@ class ServeTest(PrivateCase):
         self.assertFalse(is_running(postmaster))
 
     def test_it_ends_when_its_parent_does(self) -> None:
-        code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', %r]); input()"
+        code = "import subprocess, sys; subprocess.call([sys.executable, '-c', %r])"
         child = self.child(code % self.SERVE)
         url = child.stdout.readline().strip()
         postmaster = postmaster_of(url)

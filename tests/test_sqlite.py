@@ -157,7 +157,8 @@ class FileTest(support.Outcomes):
         ((test, text),) = result.errors + result.failures
         self.assertIn("test_b", str(test))
         self.assertIn(
-            'dbtestcase.BlockedDatabaseError: cannot clear "app_test.db": another connection has had'
+            'dbtestcase.BlockedDatabaseError: cannot clear "app_test.db": another connection has'
+            " had"
             " it locked for 0.5 s. Find what has the file open (another process, or a transaction"
             " that was not ended).",
             text,

@@ -1,4 +1,4 @@
-"""What existing suites do, each a test: they come as they are and only their base class is swapped."""
+"""What existing suites do, each a test: they come as they are, only their base class is swapped."""
 
 from __future__ import annotations
 
@@ -59,6 +59,22 @@ class NamesTest(SuiteTest):
         models_db = self.db
         self.assertPasses(Case)
 
+    def test_a_client_of_the_application_of_the_class_means_that_very_application(self):
+        engines = []
+
+        class Case(self.base(config=models.testing(self.url))):
+            def setUp(self):
+                self.app = type(self).app.test_client()
+                super().setUp()
+
+            def test_one(self):
+                engines.append(self.db.engine)
+
+            test_two = test_one
+
+        self.assertPasses(Case)
+        self.assertIs(engines[0], engines[1])
+
     def test_app_becomes_a_test_client_after_set_up(self):
         class Case(self.base()):
             def setUp(self):
@@ -83,8 +99,8 @@ class NamesTest(SuiteTest):
         self.assertPasses(Case)
 
     def test_other_things_stand_under_our_names(self):
-        names = {"db": "a path", "config": {"host": "localhost"}, "session": {"user": 1}, "client": 2,
-                 "app_context": 3, "app_ctx": 4, "factory": 5, "engine": "steam", "metadata": {}}  # fmt: skip
+        names = dict(db="a path", config={"host": "localhost"}, session={"user": 1}, client=2)
+        names.update(app_context=3, app_ctx=4, factory=5, engine="steam", metadata={})
 
         class Case(self.base()):
             def setUp(self):

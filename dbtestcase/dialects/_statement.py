@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -38,8 +39,11 @@ def kind_of(statement: Any) -> str:
 
     :param statement: what the driver's ``execute()`` was given.
     """
-    if not isinstance(statement, str):
-        return WRITE
+    return _kind_of_text(statement) if isinstance(statement, str) else WRITE
+
+
+@functools.lru_cache(maxsize=1000)
+def _kind_of_text(statement: str) -> str:
     word = _first_word(statement)
     if word in _QUERIES:
         return WRITE if _WRITES.search(statement) else READ

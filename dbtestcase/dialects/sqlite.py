@@ -17,6 +17,7 @@ from ..errors import BlockedDatabaseError, UnsafeDatabaseError
 from . import Identity, describe
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
+_VERSION = "SQLite %s" % sqlite3.sqlite_version
 
 
 class Baseline:
@@ -84,6 +85,19 @@ class SQLite:
         """Do nothing: connecting creates the file."""
         return None
 
+    @staticmethod
+    def missing(engine: Any) -> Optional[str]:
+        """Return the path of an engine's file if it is not there: connecting would create it."""
+        path = str(engine.url.database or ":memory:")
+        if path == ":memory:" or path.startswith("file:") or os.path.exists(path):
+            return None
+        return os.path.realpath(path)
+
+    @staticmethod
+    def identity_of(path: str) -> Identity:
+        """Return what :meth:`identify` will say of a file."""
+        return _identity_of(os.path.realpath(path))
+
     def set_lock_timeout(self, seconds: float) -> None:
         """Bound the waits for the locks of others."""
         self.lock_timeout = seconds
@@ -119,9 +133,10 @@ class SQLite:
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
         with self._connected() as connection:
-            return connection.execute(
+            rows = connection.execute(
                 "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
             ).fetchall()
+        return [(str(kind), str(name)) for kind, name in rows]
 
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the whole database as it is now."""
@@ -198,11 +213,13 @@ def _drop_temporary(connection: Any) -> None:
 def _identity(engine: Any, connection: Any) -> Identity:
     rows = connection.execute("PRAGMA database_list").fetchall()
     path = next(row[2] for row in rows if row[1] == "main")
-    version = "SQLite %s" % sqlite3.sqlite_version
     if not path:
-        return Identity(("sqlite", id(engine)), ":memory:", "memory", version, private=True)
-    path = os.path.realpath(path)
-    return Identity(("sqlite", path), os.path.basename(path), os.path.dirname(path), version)
+        return Identity(("sqlite", id(engine)), ":memory:", "memory", _VERSION, private=True)
+    return _identity_of(os.path.realpath(path))
+
+
+def _identity_of(path: str) -> Identity:
+    return Identity(("sqlite", path), os.path.basename(path), os.path.dirname(path), _VERSION)
 
 
 def _file_of(identity: Identity) -> Optional[Tuple[int, int]]:

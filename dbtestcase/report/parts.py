@@ -62,10 +62,11 @@ class Parts:
 
         :return: ``None`` where it is not this process that collects.
         """
-        if self._collector != os.getpid():
-            return None
         if self._file is not None:
             self._file.close()
+            self._file = None
+        if self._collector != os.getpid():
+            return None
         os.environ.pop(VARIABLE, None)
         with self._locked():
             if self._shared and self._others_alive():

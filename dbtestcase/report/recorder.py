@@ -18,7 +18,7 @@ class _Phases:
 
     def __init__(self, owner: Any) -> None:
         self.at = Clock.now()
-        self.outcome = "unknown"
+        self.outcome = "unfinished"
         self.kind: Optional[str] = None
         self.seconds = self.reset_seconds = self.leave_seconds = 0.0
         self.queries, self.database_seconds = 0, 0.0

@@ -14,7 +14,7 @@ OUTCOMES = (
     "unexpected success",
     "skipped",
     "expected failure",
-    "unknown",
+    "unfinished",
     "passed",
 )
 

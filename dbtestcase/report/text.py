@@ -100,22 +100,15 @@ def _list(title: str, entries: List[str], most: int) -> List[str]:
 
 
 def _changes(run: Run) -> List[str]:
+    several = len({row["database"] for row in run.changes}) > 1
     return [
-        (
-            "%s: %s" % (_after(row), row["reason"])
-            if len(_names(run)) < 2
-            else '%s, in "%s": %s' % (_after(row), row["database"], row["reason"])
-        )
+        "%s%s: %s" % (_after(row), ', in "%s"' % row["database"] if several else "", row["reason"])
         for row in run.changes
     ]
 
 
 def _after(row: Event) -> str:
     return "after %s" % row["after"] if row["after"] else "before the first test"
-
-
-def _names(run: Run) -> List[str]:
-    return sorted({str(row["database"]) for row in run.changes})
 
 
 def _slow(row: Event) -> str:

@@ -182,19 +182,15 @@ class SharedPool(NullPool):
             lambda: Checkout(self._outer),
             reset_on_return=former._reset_on_return,
             dialect=former._dialect,
-            _dispatch=former.dispatch,
         )
 
     def lead_to(self, outer: Any, former: Any) -> None:
         """Hand out the connection of an outer transaction from now on."""
+        vars(self)["dispatch"] = former.dispatch  # the very listeners, not a copy as for recreate()
         self.former = former
         self._outer = outer
         self._process = os.getpid()
         self._thread = threading.get_ident() if outer.sql.one_thread else None
-
-    def stands_for(self, pool: Any) -> bool:
-        """Tell whether it was made for a pool like this one, as after ``dispose()``."""
-        return self.dispatch is pool.dispatch and self._reset_on_return is pool._reset_on_return
 
     def connect(self) -> Any:
         """Check the shared connection out."""

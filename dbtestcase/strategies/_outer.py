@@ -103,10 +103,6 @@ class OuterTransaction:
             self.sql.close()
         return Outcome(committed, state, violation)
 
-    def cancel(self) -> None:
-        """Roll back and put the engines back, without looking at anything."""
-        self.end()
-
     def refusal(self, what: str) -> ConfigurationError:
         """Return the error for something that cannot be had within a transaction."""
         return ConfigurationError(
@@ -120,7 +116,7 @@ class OuterTransaction:
     def _shared_pool(self, engine: Any) -> Any:
         # Kept on the engine itself: it refers to the engine's listeners, and so to the engine.
         pool = vars(engine).get("_dbtestcase_pool")
-        if pool is None or not pool.stands_for(engine.pool):
+        if pool is None or pool._reset_on_return is not engine.pool._reset_on_return:
             pool = engine._dbtestcase_pool = SharedPool(engine.pool)
         pool.lead_to(self, engine.pool)
         return pool

@@ -44,8 +44,12 @@ class Savepoints:
     def before(self, owner: Any, kind: str) -> None:
         """Set a savepoint where the statement that an owner is about to run needs one."""
         with self._lock:
-            self._recover_from_another(owner)
+            if self._failed_owner is not None:
+                self._recover_from_another(owner)
             entry = self._find(owner)
+            if entry is not None and entry.wrote and entry is self._stack[-1]:
+                if kind != _statement.DEFINE:
+                    return  # nothing to do for most statements
             if kind == _statement.READ:
                 if entry is None and self._stack:
                     self._push(owner)  # in case it fails, so that it takes nobody's rows along
@@ -115,7 +119,7 @@ class Savepoints:
             self._warn()
 
     def _recover_from_another(self, owner: Any) -> None:
-        """Undo what a failed owner did, so that others can go on as over connections of their own."""
+        """Undo what a failed owner did, so that others go on as over connections of their own."""
         culprit = self._failed_owner
         if culprit is not None and culprit is not owner and self._sql.failed:
             self._failed_owner = None

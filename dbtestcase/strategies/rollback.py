@@ -40,7 +40,7 @@ class RollbackStrategy(Strategy):
         for database in databases:
             outer = OuterTransaction(database.engines, test, database.name, case.lock_timeout)
             if not outer.begin(database.data, _state(database)) and _state(database):
-                outer.cancel()  # somebody has committed something since the last test
+                outer.end()  # somebody has committed something since the last test
                 if clearing.restore(database, database.data, case):
                     self._begin_anew(case, databases)
                     return
@@ -71,7 +71,7 @@ class RollbackStrategy(Strategy):
 
     def _begin_anew(self, case: Any, databases: List[Any]) -> None:
         while self._running:
-            self._running.pop()[1].cancel()
+            self._running.pop()[1].end()
         build.forget(databases)
         case._dbtestcase_build(databases)
         for database in databases:
@@ -92,13 +92,13 @@ def _state(database: Any) -> Any:
 def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
     """Make the database equal to its base line; return what was not."""
     _states.pop(database, None)
-    found = outer.sql.escaped_tables(database)
+    found: List[str] = outer.sql.escaped_tables(database)
     reason = clearing.restore(database, database.data, case)
     if reason:
         build.forget([database])
         return found + [reason]
     # What was deleted or changed shows by the rows that had to be written anew.
-    return found or outer.sql.escaped_tables(database)
+    return found or list(outer.sql.escaped_tables(database))
 
 
 def _violation_text(outer: OuterTransaction, error: BaseException) -> str:

@@ -13,9 +13,9 @@ from .control import Control
 from .databases import ensure_database, siblings
 from .drop import drop_everything, installed_extensions, inventory
 from .properties import properties, restore_properties
-from .snapshot import Snapshot
 
 INSUFFICIENT_PRIVILEGE = "42501"
+MAINTENANCE = "postgres"  # a database that servers have, for work on others
 
 _IDENTIFY = """
 SELECT current_catalog::text, d.oid, d.datistemplate,
@@ -37,11 +37,6 @@ def _identity(row: Tuple[Any, ...]) -> Identity:
         version="PostgreSQL %s" % version.split()[0],
         template=template,
     )
-
-
-def _is_missing(error: BaseException, name: str) -> bool:
-    # A driver has no code for an error at connecting; the server's own word is in the text.
-    return 'database "%s" does not exist' % name in str(error)
 
 
 class PostgreSQL:
@@ -114,16 +109,33 @@ class PostgreSQL:
         :param allowed: tells whether a database of a name may be made.
         :return: the name of the created database, or ``None``.
         """
-        name = engine.url.database
-        if not name or not allowed(name) or not _is_missing(error, name):
+        name = cls.missing(engine, error)
+        if name is None or not allowed(name):
             return None
-        with claiming.leading_to(engine, "postgres"):
-            control = Control(engine)
+        control = cls.beside(engine, MAINTENANCE)
         try:
             ensure_database(control, name)
         finally:
             control.close()
-        return str(name)
+        return name
+
+    @staticmethod
+    def missing(engine: Any, error: BaseException) -> Optional[str]:
+        """Return the name of the database that an engine is configured for, if it is not there."""
+        name = engine.url.database
+        return str(name) if name and PostgreSQL.is_missing(error, name) else None
+
+    @staticmethod
+    def is_missing(error: BaseException, name: str) -> bool:
+        """Tell whether an attempt to connect says that there is no database of a name."""
+        # A driver has no code for an error at connecting; the server's own word is in the text.
+        return 'database "%s" does not exist' % name in str(error)
+
+    @staticmethod
+    def beside(engine: Any, name: str) -> Control:
+        """Return a connection to another database of an engine's server."""
+        with claiming.leading_to(engine, name):
+            return Control(engine)
 
     def sibling(self, engine: Any, name: str) -> Optional["PostgreSQL"]:
         """Return another database of the server, or ``None`` if the engine will not lead there."""
@@ -165,11 +177,6 @@ class PostgreSQL:
     def close(self) -> None:
         """Close the control connection."""
         self.control.close()
-
-    def somebody_writes(self) -> bool:
-        """Tell whether any transaction of the cluster that has written is not over yet."""
-        ((text,),) = self.control.execute("SELECT pg_current_snapshot()::text")
-        return bool(Snapshot.read(text).open)
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""

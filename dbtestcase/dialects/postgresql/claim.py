@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from .control import Control
 
-_LOCK = "(1684173939, 1952805748)"  # "dbst" and "test" in ASCII; the lock is the database's own
+LOCK = "(1684173939, 1952805748)"  # "dbst" and "test" in ASCII; the lock is the database's own
 
 _HOLDER = """
 SELECT a.pid, a.application_name, host(a.client_addr), a.backend_start::timestamp(0)::text
@@ -21,12 +21,12 @@ SELECT a.pid, a.application_name, host(a.client_addr), a.backend_start::timestam
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
    AND (l.classid, l.objid) = {lock}
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-""".format(lock=_LOCK)
+""".format(lock=LOCK)
 
 
 def claim(control: Control) -> bool:
     """Take the database for this run, if no other run has it."""
-    ((taken,),) = control.execute("SELECT pg_try_advisory_lock%s" % _LOCK)
+    ((taken,),) = control.execute("SELECT pg_try_advisory_lock%s" % LOCK)
     return bool(taken)
 
 

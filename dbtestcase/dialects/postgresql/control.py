@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ... import _compat
 
@@ -87,6 +87,11 @@ class Control:
     def alive(self) -> bool:
         """Whether the connection is open and belongs to this process, not to one that forked."""
         return self.process == os.getpid() and not self._dbapi.closed
+
+    @property
+    def parts(self) -> Dict[str, Any]:
+        """Where it leads, as parts of a URL without the password."""
+        return _compat.connection_parts(self._dbapi)
 
     def close(self) -> None:
         """Close the connection, if it is this process's to close."""

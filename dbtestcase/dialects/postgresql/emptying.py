@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Set
 
-from .rows import LARGE_OBJECTS, Rows
+from .questions import LARGE_OBJECTS, LEAVE_MARK
+from .rows import Rows
 from .tables import Table
 
 #: Bytes of storage from which on a table is truncated. Below it a DELETE is faster, though it
@@ -26,6 +27,7 @@ class Plan(NamedTuple):
     """The statements that put everything back, and what has to be looked at after them."""
 
     statements: List[str]
+    asks: List[str]
     fills: bool
     writes_catalog: bool
     views: List[int]
@@ -55,7 +57,9 @@ def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
     statements += _fill(rows, [oid for oid in rows.filled if oid in emptied])
     statements += ["REFRESH MATERIALIZED VIEW %s" % tables[oid].name for oid in views]
     fills = any(oid in rows.filled for oid in emptied) or bool(views)
-    return Plan(statements, fills, bool(truncated or views), views)
+    statements += [LEAVE_MARK] if fills else []
+    asks = rows.asks(emptied | set(sizes))
+    return Plan(statements, asks, fills, bool(truncated or views), views)
 
 
 def _to_truncate(rows: Rows, emptied: Set[int], sizes: Dict[int, int]) -> Set[int]:

@@ -39,7 +39,7 @@ SELECT relname::text FROM pg_class
 """
 
 # The age of a row that was made when the cluster was, or is frozen since long, is the highest.
-_PART = """(SELECT count(*) || ':' || count(*) FILTER (WHERE age(c.xmin) <= (SELECT age($1::xid)))
+_PART = """(SELECT count(*) || coalesce(min(age(c.xmin)) <= (SELECT age($1::xid)), false)::text
   FROM {catalog} c)"""
 
 # What shared catalogs say of this database: a few rows, taken whole. A change made from another

@@ -69,7 +69,7 @@ _SAVEPOINT = re.compile(
 _WRITES = (b"insert", b"update", b"delete")
 _READS = (b"select", b"with", b"show", b"set", b"values")
 _CREATES = re.compile(rb"\binto\b")
-_SYSTEM = re.compile(rb"(?<![a-z0-9_])(?:pg_|lo_|information_schema)")
+_SYSTEM = re.compile(rb"(?<![a-z0-9_])(?:pg_|lo_|setval|information_schema)")
 
 # unique_violation, exclusion_violation, foreign_key_violation: the row was written before.
 _AFTER_WRITING = ("23505", "23P01", "23503")
@@ -86,13 +86,18 @@ SELECT EXISTS (SELECT FROM pg_foreign_table)
     OR EXISTS (SELECT FROM pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384)
     OR EXISTS (SELECT FROM pg_class WHERE relkind IN ('r', 'm') AND relam <> 2)
     OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class >= 16384
-                  AND pg_get_viewdef(ev_class) ~* '\\m(pg_|information_schema)')
+                  AND pg_get_viewdef(ev_class) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_attrdef WHERE pg_get_expr(adbin, adrelid) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_constraint
+                WHERE contype = 'c' AND pg_get_constraintdef(oid) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_policy)
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgqual IS NOT NULL)
     OR EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_proc'::regclass
                   AND refobjid = ANY ('{%(volatile)s}'::oid[]))
     OR '{%(volatile)s}' <> '{}' AND EXISTS (
        SELECT FROM pg_proc JOIN pg_language l ON l.oid = prolang
         WHERE pg_proc.oid >= 16384 AND provolatile <> 'v' AND lanname NOT IN ('c', 'internal'))
-"""
+""".replace("{suspect}", "\\m(pg_|lo_|information_schema|setval)")
 
 #: A question with the answer NULL while nothing reports rows that it does not write here.
 STILL_INNOCENT = """CASE WHEN EXISTS (SELECT FROM pg_foreign_table)
@@ -192,9 +197,9 @@ def _is_one(query: bytes, standard: bool) -> bool:
 
 
 def _names_system(query: bytes) -> bool:
-    if b"pg_" in query or b"lo_" in query or b"information_schema" in query:
-        return _SYSTEM.search(query) is not None
-    return False
+    suspect = b"pg_" in query or b"lo_" in query or b"setval" in query
+    suspect = suspect or b"information_schema" in query
+    return suspect and _SYSTEM.search(query) is not None
 
 
 LEDGER = Ledger()
@@ -210,7 +215,8 @@ class Proof:
         names = forbidden_names(control)
         self.possible = names is not None
         LEDGER.forbid(names or frozenset())
-        self._point: Optional[Point] = None
+        #: The last moment from which ids are counted, if there is one.
+        self.point: Optional[Point] = None
 
     def holds(self, snapshot: Snapshot, counted: int) -> bool:
         """Tell whether all ids that were used since the last point are known to be harmless.
@@ -218,23 +224,28 @@ class Proof:
         :param snapshot: what the server said in a look.
         :param counted: what the ledger had counted before that look was asked for.
         """
-        if self._point is None or snapshot.open:
+        if self.point is None or snapshot.open:
             return False
-        used = snapshot.xmax - self._point.next - self._point.ours
-        return used == 0 or self.possible and used == counted - self._point.counted
+        used = snapshot.xmax - self.point.next - self.point.ours
+        return used == 0 or (self.possible and used == counted - self.point.counted)
+
+    def is_untouched(self, snapshot: Snapshot) -> bool:
+        """Tell whether no id was used since the last point, so that nothing at all was written."""
+        point = self.point
+        return point is not None and not snapshot.open and snapshot.xmax == point.next + point.ours
 
     def begin(self, key: Key, snapshot: Snapshot) -> None:
         """Count from this look on, in which the catalog was the right one."""
-        self._point = LEDGER.point(key, snapshot)
+        self.point = LEDGER.point(key, snapshot)
 
     def spend(self) -> None:
         """Know that the control connection used one id since, and wrote nothing but rows."""
-        if self._point is not None:
-            self._point = self._point._replace(ours=self._point.ours + 1)
+        if self.point is not None:
+            self.point = self.point._replace(ours=self.point.ours + 1)
 
     def end(self) -> None:
         """Prove nothing until the catalog was looked at again."""
-        self._point = None
+        self.point = None
 
 
 class _Savepoint:

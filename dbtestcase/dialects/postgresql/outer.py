@@ -11,45 +11,7 @@ from typing import Any, List, Optional, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
-from . import escapes, settings, watching
-
-# Which constraints can be deferred, and which of them are from the start. A name that also stands
-# for another kind of constraint in its schema cannot be set back to deferred by itself.
-_CONSTRAINTS = """
-SELECT pg_catalog.format('%I.%I', n.nspname, c.conname), c.condeferred
-  FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
- WHERE c.condeferrable AND NOT (c.condeferred AND EXISTS (
-       SELECT 1 FROM pg_catalog.pg_constraint o
-        WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferred))
-"""
-
-_SEQUENCES = """
-SELECT pg_catalog.format('SELECT %s::bigint, last_value, is_called FROM %I.%I',
-                         c.oid, n.nspname, c.relname)
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE CASE WHEN c.relkind = 'S' AND c.relpersistence <> 't'
-            THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
-             AND pg_catalog.has_sequence_privilege(c.oid, 'UPDATE') END
-"""
-
-# Which sequences were read in this transaction, by the statistics that the backend keeps of its
-# own; they are sent off between transactions only, so nothing is missing from them, and a sequence
-# that was read a moment earlier is set back once more.
-_SET_BACK = """
-PREPARE dbtestcase_set_back AS
-SELECT pg_catalog.count(pg_catalog.setval(s.oid::regclass, s.value, s.called))
-  FROM ROWS FROM (pg_catalog.unnest('{%s}'::oid[]), pg_catalog.unnest('{%s}'::bigint[]),
-                  pg_catalog.unnest('{%s}'::bool[])) AS s (oid, value, called)
- WHERE pg_catalog.pg_stat_get_xact_blocks_fetched(s.oid) > 0
-"""
-_SET_ALL_BACK = _SET_BACK.rpartition("WHERE")[0]  # where no statistics are kept
-
-# Have the statistics sent off now, where PostgreSQL can be asked to (from version 15 on): reading
-# all sequences is not to look as if a test had used them.
-_FLUSH = """
-SELECT 'SELECT ' || p.oid::regproc::text || '()' FROM pg_catalog.pg_proc p
- WHERE p.proname = 'pg_stat_force_next_flush' AND p.pronamespace = 'pg_catalog'::regnamespace
-"""
+from . import deferred, escapes, setback, settings, watching
 
 
 class OuterSQL:
@@ -141,8 +103,6 @@ class OuterSQL:
 
     def rollback_to(self, name: str, release: bool = False) -> None:
         """Undo what was done since a savepoint."""
-        if self._redefined:
-            self._constraints = None
         text = "ROLLBACK TO SAVEPOINT %s" % name
         self._run("%s; RELEASE SAVEPOINT %s" % (text, name) if release else text)
 
@@ -227,19 +187,7 @@ class OuterSQL:
         return "SET LOCAL lock_timeout = %d; " % milliseconds
 
     def _learn(self, baseline: Any) -> None:
-        queries = [row[0] for row in self._run(_SEQUENCES)]
-        found: List[Tuple[Any, ...]] = []
-        for start in range(0, len(queries), 500):  # each takes a lock, and there are only so many
-            found += self._run(" UNION ALL ".join(queries[start : start + 500]))
-        for (flush,) in self._run(_FLUSH):
-            self._run(flush)
-        if self._set_back:
-            self._run("DEALLOCATE dbtestcase_set_back")
-        self._set_back = "EXECUTE dbtestcase_set_back; " if found else ""
-        if found:
-            kept = self._run("SHOW track_counts") == [("on",)]
-            columns = [",".join(map(str, column)) for column in zip(*found)]
-            self._run((_SET_BACK if kept else _SET_ALL_BACK) % tuple(columns))
+        self._set_back = setback.prepare(self._run, again=bool(self._set_back))
         self._constraints = None
         self._check()
         self._baseline = baseline
@@ -247,9 +195,5 @@ class OuterSQL:
     def _check(self) -> str:
         """Return what checks deferred constraints and defers them again, as a commit does."""
         if self._constraints is None:
-            found = self._run(_CONSTRAINTS)
-            deferred = sorted({name for name, is_deferred in found if is_deferred})
-            self._constraints = "SET CONSTRAINTS ALL IMMEDIATE; " if found else ""
-            if deferred:
-                self._constraints += "SET CONSTRAINTS %s DEFERRED; " % ", ".join(deferred)
+            self._constraints = deferred.check_of(self._run)
         return self._constraints

@@ -52,15 +52,19 @@ class Prepared:
         self._names[sql] = name  # last in the order of use
         return name
 
-    def again(self, control: Control, sql: str) -> str:
-        """Return how to run a statement that may not come again: it is prepared the second time."""
+    def again(self, control: Control, sql: str, types: str = "", argument: str = "") -> str:
+        """Return how to run a statement that may not come again: it is prepared the second time.
+
+        :param argument: an expression for ``$1``, if there is one.
+        """
         if sql in self._names or sql in self._once:
             self._once.pop(sql, None)
-            return "EXECUTE %s" % self.name(control, sql)
+            name = self.name(control, sql, types)
+            return "EXECUTE %s%s" % (name, argument and "(%s)" % argument)
         if len(self._once) >= KEPT:
             self._once.clear()
         self._once[sql] = None
-        return sql
+        return sql.replace("$1", argument) if argument else sql
 
 
 _sessions: "WeakKeyDictionary[Control, Prepared]" = WeakKeyDictionary()

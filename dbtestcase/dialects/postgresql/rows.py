@@ -1,68 +1,30 @@
 """Which tables have rows that they should not have, and which sequences moved?
 
-All tables, sequences and large objects are asked in one statement, which answers with those that
-differ. Tables that had no rows are asked for one row; tables that had some are compared as
-fingerprint.py compares catalogs: as many rows as before and none by a newer transaction.
+One statement asks them all and answers with those that differ. Tables that had no rows are asked
+for one; tables that had some are compared as fingerprint.py compares catalogs: as many rows as
+before, and none by a newer transaction.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
+from . import questions
 from .control import Control
-from .ledger import STILL_INNOCENT
-from .prepared import name_of, run
+from .prepared import run
 from .snapshot import Snapshot
 from .tables import Tables
-
-# Each table of a statement takes a lock, and a server has some thousands for all its sessions.
-_CHUNK = 400
-
-_ASK = """
-SELECT pg_current_snapshot()::text, $1, array_to_string(ARRAY[
-{questions}
-]::text[], ' ')
-"""
-
-_HAS_ROWS = (
-    "CASE WHEN EXISTS (SELECT FROM ONLY {name}) THEN '{key}=' || pg_relation_size({oid}) END"
-)
-_HAS_STORAGE = "CASE WHEN pg_relation_size({oid}) > 0 THEN '{key}=' || pg_relation_size({oid}) END"
-_DIFFERS = """(SELECT '{key}=' || pg_relation_size({oid}) FROM (SELECT count(*) AS n,
-    count(*) FILTER (WHERE age(x.xmin) <= (SELECT age($1::xid))) AS newer FROM ONLY {name} x) y
-    WHERE n <> {count} OR newer <> 0)"""
-_MOVED = "(SELECT '{key}=0' FROM {name} WHERE last_value <> {value} OR is_called <> {called})"
-_NEW_OBJECTS = """(SELECT '{key}=0' FROM (SELECT count(*) AS n,
-    count(*) FILTER (WHERE age(x.xmin) <= (SELECT age($1::xid))) AS newer
-    FROM pg_largeobject_metadata x) y WHERE n <> {count} OR newer <> 0)"""
-_OTHER_OBJECT = "CASE WHEN md5(lo_get({oid})) <> '{digest}' THEN '{key}=0' END"
-
-# What puts rows back leaves behind which transaction is the next after it.
-_LEAVE_MARK = """
-SELECT set_config('dbtestcase.mark',
-                  ((pg_current_xact_id()::text::numeric + 1) % 4294967296)::text, false)
-"""
-_LEFT_MARK = "current_setting('dbtestcase.mark')"
 
 _ROWS = "SELECT dbtestcase_row::text FROM ONLY {name} dbtestcase_row ORDER BY ctid"
 _DIGEST = """
 SELECT concat_ws(':', count(*), sum(hashtextextended(dbtestcase_row::text, 1)::numeric))
   FROM {name} dbtestcase_row
 """
-
-#: The key under which large objects are asked for; tables and sequences have their object ids.
-LARGE_OBJECTS = 0
-#: The key of what tells that the catalog itself has to be asked.
-CATALOG = 1
-
-# Replication slots come and go without a transaction.
-_SLOTS = """(SELECT count(*) FROM pg_get_replication_slots() s
-  WHERE s.datoid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
-_OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
+_OBJECTS = "SELECT oid::bigint, md5(lo_get(oid)) FROM pg_largeobject_metadata"
 
 
 class Found(NamedTuple):
-    """What differs: bytes of storage by object id, under one snapshot."""
+    """What differs, with its bytes of storage, under one snapshot."""
 
     snapshot: Snapshot
     mark: str
@@ -70,7 +32,7 @@ class Found(NamedTuple):
 
 
 class Rows:
-    """The rows, sequences and large objects as they were, and the statement that compares.
+    """The rows, sequences and large objects as they were, and the statements that compare.
 
     :param control: the connection, in a transaction that sees one state.
     :param tables: what the catalog says of the tables.
@@ -86,28 +48,45 @@ class Rows:
         self.filled: Dict[int, List[str]] = {}
         self.views: Dict[int, str] = {}
         self.sequences: Dict[int, Tuple[int, bool]] = {}
-        self.objects: Dict[int, str] = _large_objects(control)
+        self.objects: Dict[int, str] = dict(control.execute(_OBJECTS))
         self.unknown: List[str] = []
         self._remember_rows(control)
         self._remember_sequences(control)
-        ((slots,),) = control.execute("SELECT %s" % _SLOTS)
-        about_catalog = [_OTHER_SLOTS.format(count=slots, key=CATALOG)]
-        about_catalog += [STILL_INNOCENT.format(key=CATALOG)] if provable else []
-        self._asks = _chunks(about_catalog + self._questions())
+        first = questions.moved_sequences(self.sequences, tables.sequences)
+        first.append(questions.other_slots(control))
+        everything = first + ([questions.still_innocent()] if provable else [])
+        self._first = questions.statements(first)
+        self._all = questions.statements(everything + self._questions(tables.tables))
+        exact = questions.exact_sequences(self.sequences, tables.sequences)
+        self._exact = questions.statements(exact)
+
+    def look_first(self, control: Control) -> Found:
+        """Ask for all that differs and needs no transaction: where nobody had one, that is all."""
+        return self._ask(control, self._first)
 
     def look(self, control: Control) -> Found:
-        """Ask what differs from the remembered state."""
-        rows = [run(control, sql, "text", self._mark)[0] for sql in self._asks]
-        return read_found(rows)
+        """Ask for all that differs, sequences that were set back unused aside."""
+        return self._ask(control, self._all)
 
-    def ask_again(self, control: Control, filled: bool) -> Tuple[List[str], List[str]]:
-        """Return the statements to run before and after the COMMIT of what puts rows back.
+    def look_exactly(self, control: Control) -> Found:
+        """Ask for sequences that differ in any way."""
+        return self._ask(control, self._exact)
 
-        :param filled: whether there will be new rows, which are newer than the old mark.
+    @property
+    def mark(self) -> str:
+        """The transaction id that rows are compared by, as an SQL literal."""
+        return "'%s'" % self._mark
+
+    def asks(self, oids: Iterable[int]) -> List[str]:
+        """Return the statements that ask whether these are as they were.
+
+        :param oids: some of the tables, sequences and large objects.
         """
-        names = [name_of(control, sql, "text") for sql in self._asks]
-        mark = _LEFT_MARK if filled else "'%s'" % self._mark
-        return [_LEAVE_MARK] if filled else [], ["EXECUTE %s(%s)" % (n, mark) for n in names]
+        wanted = set(oids)
+        asked = self._questions([oid for oid in self.tables.tables if oid in wanted])
+        sequences = [each for each in self.tables.sequences if each.oid in wanted]
+        asked += questions.exact_sequences(self.sequences, sequences)
+        return questions.statements(asked)
 
     def compare_from(self, mark: str) -> None:
         """Compare by another mark from now on: the rows are the right ones, and older."""
@@ -123,16 +102,19 @@ class Rows:
                 different.append(tables[oid].name)
         return different + self.different_views(control, self.views)
 
-    def different_views(self, control: Control, oids: Any) -> List[str]:
+    def different_views(self, control: Control, oids: Iterable[int]) -> List[str]:
         """Return the names of those materialized views that show other rows than they did."""
         tables = self.tables.tables
         views = [(self.views[oid], tables[oid].name) for oid in oids]
         return [name for digest, name in views if _digest(control, name) != digest]
 
+    def _ask(self, control: Control, statements: List[str]) -> Found:
+        return read_found([run(control, sql, "text", self._mark)[0] for sql in statements])
+
     def _remember_rows(self, control: Control) -> None:
         sizes: Dict[int, int] = {}
-        for sql in _chunks(self._questions_of_empty()):
-            sizes.update(read_found([control.execute(sql.replace("$1", "''"))[0]]).sizes)
+        for sql in questions.statements(self._of_empty(self.tables.tables)):
+            sizes.update(read_found(control.execute(sql.replace("$1", "''"))).sizes)
         for oid in sizes:
             table = self.tables.tables[oid]
             if not table.readable:
@@ -153,35 +135,26 @@ class Rows:
             ((value, called),) = control.execute(sql)
             self.sequences[sequence.oid] = (value, called)
 
-    def _questions(self) -> List[str]:
-        questions = self._questions_of_empty(self.filled)
-        for oid, name, count in self._counts():
-            questions.append(_DIFFERS.format(key=oid, oid=oid, name=name, count=count))
-        for sequence in self.tables.sequences:
-            if sequence.oid in self.sequences:
-                value, called = self.sequences[sequence.oid]
-                key, name = sequence.oid, sequence.name
-                questions.append(_MOVED.format(key=key, name=name, value=value, called=called))
-        questions.append(_NEW_OBJECTS.format(key=LARGE_OBJECTS, count=len(self.objects)))
-        for oid, digest in self.objects.items():
-            questions.append(_OTHER_OBJECT.format(key=LARGE_OBJECTS, oid=oid, digest=digest))
-        return questions
-
-    def _counts(self) -> List[Tuple[int, str, int]]:
+    def _questions(self, oids: Iterable[int]) -> List[questions.Question]:
         tables = self.tables.tables
-        counts = [(oid, tables[oid].name, len(rows)) for oid, rows in self.filled.items()]
-        for oid, digest in self.views.items():
-            counts.append((oid, tables[oid].name, int(digest.split(":")[0])))
-        return counts
+        asked = self._of_empty(oids)
+        for oid in oids:
+            if oid in self.filled:
+                asked.append(questions.differs(oid, tables[oid].name, len(self.filled[oid])))
+            elif oid in self.views:
+                count = int(self.views[oid].split(":")[0])
+                asked.append(questions.differs(oid, tables[oid].name, count))
+        return asked + questions.large_objects(self.objects)
 
-    def _questions_of_empty(self, filled: Any = ()) -> List[str]:
+    def _of_empty(self, oids: Iterable[int]) -> List[questions.Question]:
         """Return what to ask of tables without rows; of hidden rows only the storage is known."""
-        questions = []
-        for oid, table in self.tables.tables.items():
-            if oid not in filled and not (table.materialized and table.readable):
-                question = _HAS_ROWS if table.readable else _HAS_STORAGE
-                questions.append(question.format(key=oid, oid=oid, name=table.name))
-        return questions
+        tables = [self.tables.tables[oid] for oid in oids if oid not in self.filled]
+        hidden = [table.oid for table in tables if not table.readable]
+        asked = [questions.has_storage(oid) for oid in hidden]
+        for table in tables:
+            if table.readable and not table.materialized:
+                asked.append(questions.has_rows(table.oid, table.name))
+        return asked
 
 
 def read_found(rows: List[Tuple[Any, ...]]) -> Found:
@@ -194,17 +167,5 @@ def read_found(rows: List[Tuple[Any, ...]]) -> Found:
     return Found(Snapshot.read(rows[0][0]), rows[0][1], sizes)
 
 
-def _chunks(questions: List[str]) -> List[str]:
-    starts = range(0, max(1, len(questions)), _CHUNK)
-    return [
-        _ASK.format(questions=",\n".join(questions[start : start + _CHUNK])) for start in starts
-    ]
-
-
 def _digest(control: Control, name: str) -> str:
     return str(control.execute(_DIGEST.format(name=name))[0][0])
-
-
-def _large_objects(control: Control) -> Dict[int, str]:
-    rows = control.execute("SELECT oid::bigint, md5(lo_get(oid)) FROM pg_largeobject_metadata")
-    return dict(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Optional, Tuple
 
+DISCARD = "DISCARD ALL"
 NAME_BYTES = 63  # as much as a server keeps of an application_name
 
 # What it is set to ends with the session or with the transaction, and so is forgotten by itself.

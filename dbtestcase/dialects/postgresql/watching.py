@@ -204,6 +204,8 @@ def _all_quoted(rows: Any) -> bool:
         return False
     for row in rows:
         values = row.values() if isinstance(row, dict) else row
-        if not isinstance(row, (dict, list, tuple)) or not _QUOTED_TYPES.issuperset(map(type, values)):
+        if not isinstance(row, (dict, list, tuple)) or not _QUOTED_TYPES.issuperset(
+            map(type, values)
+        ):
             return False
     return True

@@ -1,0 +1,117 @@
+"""What is written: a table for people, a chart, and all numbers for other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, List, Tuple
+
+from . import chart, summary, targets
+from .subjects import SUBJECTS
+from .summary import Place, Row, find
+
+HEAD = """Results
+=======
+
+Written by ``python3 -m benchmarks``. Each number is the time of one whole test, set-up and tear-down
+included, in milliseconds: the median, with the ratio to the plain outer-transaction recipe in the
+same rounds, and in brackets the quartiles of that ratio. "Reset" is what the test with 5 tables
+written (or as many as there are) takes more than the same test with no reset at all, which commits.
+
+%s
+
+Promises
+--------
+
+::
+
+%s
+"""
+
+
+def write(
+    folder: str, rows: List[Row], promises: List[targets.Target], results: Dict[str, Any]
+) -> None:
+    """Write ``results.json``, ``results.rst`` and ``results.svg``.
+
+    :param folder: where to; made if it is missing.
+    :param rows: what was measured.
+    :param promises: the targets.
+    :param results: the environment, the check-outs and the long suite.
+    """
+    os.makedirs(folder, exist_ok=True)
+    told = dict(
+        results,
+        targets=[targets.as_json(target) for target in promises],
+        rows=[summary.as_json(row) for row in rows],
+    )
+    texts = {
+        "results.json": json.dumps(told, indent=1) + "\n",
+        "results.rst": text_of(rows, promises, results),
+        "results.svg": chart.svg(rows),
+    }
+    for name, text in texts.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def text_of(rows: List[Row], promises: List[targets.Target], results: Dict[str, Any]) -> str:
+    """Return the tables in reStructuredText."""
+    where = ", ".join("%s %s" % item for item in results["environment"].items())
+    lines = "\n".join("   " + targets.line(target) for target in promises)
+    parts = [HEAD % (where, lines)]
+    for fsync, tables in sorted({(row.place.fsync, row.place.tables) for row in rows}):
+        parts.append(table_of(rows, fsync, tables))
+    return "\n".join(parts)
+
+
+def table_of(rows: List[Row], fsync: bool, tables: int) -> str:
+    written = sorted({row.place.written for row in rows if row.place.tables == tables})
+    title = "%d tables, fsync %s" % (tables, "on" if fsync else "off")
+    head = ["\\"] + [name_of(number, tables) for number in written] + ["reset"]
+    lines = [head]
+    for subject in SUBJECTS:
+        places = [Place(fsync, tables, number) for number in written]
+        found = [find(rows, subject.key, place) for place in places]
+        if all(found):
+            cells = [cell_of(row) for row in found]
+            lines.append(["``%s``" % subject.title] + cells + [reset_of(found, written)])
+    return "%s\n%s\n\n%s\n" % (title, "-" * len(title), grid(lines))
+
+
+def name_of(written: int, tables: int) -> str:
+    return "%s written" % ("all" if written == tables else written)
+
+
+def cell_of(row: Any) -> str:
+    return "%s %s× (%s–%s)" % (
+        number(row.median * 1e3),
+        number(row.ratio),
+        number(row.ratio_quartiles[0]),
+        number(row.ratio_quartiles[1]),
+    )
+
+
+def reset_of(found: List[Any], written: List[int]) -> str:
+    """Return the reset alone of the test that writes to 5 tables, or to the most below that."""
+    row = found[written.index(max(each for each in written if each <= 5))]
+    return "" if row.reset is None else number(row.reset * 1e3)
+
+
+def number(value: float) -> str:
+    """Return a number with about three digits."""
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return "%.*f" % (digits, value)
+
+
+def grid(lines: List[List[str]]) -> str:
+    """Return a simple table of reStructuredText."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    rule = "  ".join("=" * width for width in widths)
+    text = [_row(line, widths) for line in lines]
+    return "\n".join([rule, text[0], rule] + text[1:] + [rule])
+
+
+def _row(cells: List[str], widths: List[int]) -> str:
+    pairs: List[Tuple[str, int]] = list(zip(cells, widths))
+    return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()

@@ -1,0 +1,169 @@
+"""Measure everything, tell which promises are kept, and write a table and a chart."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import sys
+import time
+from typing import Any, Dict, Iterator, List
+
+import psycopg2
+import sqlalchemy as sa
+
+from . import checkouts, drift, outputs, targets
+from .rounds import measure
+from .servers import Server
+from .subjects import OURS, PLAIN, SUBJECTS, Subject, available
+from .summary import Row, rows_of
+from .workers import Worker
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+# About how long the rounds may take on one server, by the number of tables at most.
+SECONDS = ((10, 20.0), (50, 80.0), (200, 160.0))
+QUICK = 0.15
+RESETS = 5000
+
+began = time.monotonic()
+
+
+def main() -> int:
+    """Run all of it; return the exit status: 0 if every promise is kept, else 1."""
+    options = read_options()
+    missing = [each.title for each in SUBJECTS if each not in available()]
+    if missing:
+        say("left out, as Django is not installed: %s" % ", ".join(missing))
+    rows: List[Row] = []
+    results: Dict[str, Any] = {}
+    promises: List[targets.Target] = []
+    for fsync in (False, True):
+        with server(fsync) as running:
+            results.setdefault("environment", environment(running))
+            for tables in options.tables:
+                rows += measured(running, tables, options)
+            promises += targets.of_rows(rows, fsync)
+            if not fsync:
+                results["checkout"] = checkout(running, options)
+                results["drift"] = long_suite(running, options)
+    promises.append(targets.of_checkout(results["checkout"]["cost_us"]))
+    promises.append(targets.of_drift(results["drift"][OURS]["ratio"], options.resets))
+    outputs.write(options.output, rows, promises, results)
+    print("\n".join(targets.line(target) for target in promises))
+    say("written to %s" % options.output)
+    return int(not all(target.met for target in promises))
+
+
+def read_options() -> Any:
+    parser = argparse.ArgumentParser(prog="python3 -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less exact, in a minute or two")
+    parser.add_argument("--tables", default="10,50,200", help="how many tables: %(default)s")
+    parser.add_argument("--written", default="0,1,5,all", help="written by a test: %(default)s")
+    parser.add_argument("--rounds", type=int, default=16, help="at most: %(default)s")
+    parser.add_argument("--output", default=FOLDER, help="folder for the results")
+    options = parser.parse_args()
+    options.tables = [int(number) for number in options.tables.split(",")]
+    options.resets = RESETS // 10 if options.quick else RESETS
+    return options
+
+
+def measured(running: Server, tables: int, options: Any) -> List[Row]:
+    """Measure all subjects on a server with that many tables."""
+    what = "fsync %s, %d tables" % ("on" if running.fsync else "off", tables)
+    seconds = [most for size, most in SECONDS if tables <= size] or [SECONDS[-1][1]]
+    with workers(running, available(), tables, what) as started:
+        found = measure(
+            started,
+            written_by(options.written, tables),
+            options.rounds,
+            seconds[0] * (QUICK if options.quick else 1),
+            lambda text: say("%s, %s" % (what, text)),
+        )
+    return rows_of(found, running.fsync, tables)
+
+
+def written_by(text: str, tables: int) -> List[int]:
+    """Return how many tables are written to, for each kind of test that there can be."""
+    wanted = [tables if word == "all" else int(word) for word in text.split(",")]
+    return sorted(set(min(number, tables) for number in wanted))
+
+
+def checkout(running: Server, options: Any) -> Dict[str, float]:
+    pair = [checkouts.UNWATCHED, checkouts.WATCHED]
+    with workers(running, pair, 1, "check-outs") as started:
+        found = checkouts.microseconds(started, 5 if options.quick else 40)
+    return {
+        "unwatched_us": round(found["unwatched"], 2),
+        "watched_us": round(found["watched"], 2),
+        "cost_us": round(found["watched"] - found["unwatched"], 2),
+    }
+
+
+def long_suite(running: Server, options: Any) -> Dict[str, Any]:
+    tables = 50 if 50 in options.tables else options.tables[0]
+    pair = [each for each in SUBJECTS if each.key in (OURS, PLAIN)]
+    with workers(running, pair, tables, "long suite") as started:
+        found = drift.measure(started, min(5, tables), options.resets, say)
+    return {
+        key: {"first_ms": first * 1e3, "last_ms": last * 1e3, "ratio": last / first}
+        for key, (first, last) in found.items()
+    }
+
+
+@contextlib.contextmanager
+def server(fsync: bool) -> Iterator[Server]:
+    say("starting a server with fsync %s" % ("on" if fsync else "off"))
+    running = Server(fsync)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@contextlib.contextmanager
+def workers(
+    running: Server, subjects: List[Subject], tables: int, what: str
+) -> Iterator[List[Worker]]:
+    """Start a worker for each subject, and end them all."""
+    started: List[Worker] = []
+    try:
+        for subject in subjects:
+            say("%s, making the tables of: %s" % (what, subject.title))
+            name = "%s_%d_test" % (subject.key.replace("-", "_"), tables)
+            started.append(Worker(subject, running.database(name), tables))
+        running.settle()
+        yield started
+    finally:
+        for worker in started:
+            worker.close()
+
+
+def environment(running: Server) -> Dict[str, Any]:
+    """Return what the numbers depend on."""
+    return {
+        "Python": platform.python_version(),
+        "SQLAlchemy": sa.__version__,
+        "psycopg2": psycopg2.__version__.split()[0],
+        "Django": django_version(),
+        "PostgreSQL": running.version,
+        "processors": os.cpu_count(),
+    }
+
+
+def django_version() -> str:
+    try:
+        import django
+    except ImportError:
+        return "not measured"
+    return str(django.get_version())
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    seconds = int(time.monotonic() - began)
+    print("%d:%02d  %s" % (seconds // 60, seconds % 60, text), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""``python -m dbtestcase``: commands that look at databases from outside of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any, List, Optional
+
+from ..errors import DatabaseTestCaseError
+from . import blockers, check, databases, server
+from ._output import COULD_NOT_TELL, Output
+
+PROGRAM = "python -m dbtestcase"
+COMMANDS = (check, blockers, databases, server)
+INTERRUPTED = 130  # as shells have it
+
+_DESCRIPTION = """\
+Looks at the databases that tests are run against, from outside of a run.
+
+  check      which databases, are they safe to clear, what would a reset drop
+  blockers   who holds locks, and who waits for whom
+  databases  the test databases of parallel runs: who has them, drop unused ones
+  server     a throwaway PostgreSQL server, for as long as it is needed
+"""
+
+_EPILOG = """\
+An APP_OR_URL is one of
+  webapp:app                       a Flask application, or a function that makes it
+  webapp.database:engine           an Engine of SQLAlchemy
+  tests.test_shop:ShopTest         a test class: its app, config, allowed_databases
+  postgresql://localhost/app_test  a URL
+Names are seen from the directory in which the command is started.
+
+Each command has its own help: python -m dbtestcase check --help
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run a command and return its exit status.
+
+    :param arguments: the words of the command line, ``sys.argv`` by default.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options, Output(sys.stdout)))
+    except DatabaseTestCaseError as error:
+        return _refused(error, options.json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    parsers.required = True
+    for command in COMMANDS:
+        words = (command.__doc__ or "").partition("\n\n")
+        sub = parsers.add_parser(
+            command.__name__.rpartition(".")[2],
+            help=argparse.SUPPRESS,  # the description has it
+            description=words[0],
+            epilog=words[2],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print JSON, for programs")
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def _refused(error: Any, as_json: bool) -> int:
+    name = type(error).__name__
+    if as_json:
+        print(json.dumps({"error": name, "message": str(error)}, indent=2))
+    else:
+        Output(sys.stderr).error("%s: %s" % (name, error))
+    return COULD_NOT_TELL
