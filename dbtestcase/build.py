@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from . import clearing, progress, report, schema
 from .assertions._describe import count
@@ -80,7 +80,7 @@ def _what_is_made(case: Any, target: Any, databases: List[Any]) -> str:
     return "making %s anew for %s, %s" % (names, type(case).__name__, count(tables, "table"))
 
 
-def _new_attributes(case: Any, before: set) -> Dict[str, Any]:
+def _new_attributes(case: Any, before: Set[str]) -> Dict[str, Any]:
     return {name: value for name, value in vars(case).items() if name not in before}
 
 

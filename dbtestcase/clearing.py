@@ -30,8 +30,12 @@ def _restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
     dialect = database.dialect
     if not dialect.alive:
         return _LOST
+
+    def work() -> Optional[str]:
+        return dialect.restore(baseline)  # type: ignore[no-any-return]
+
     try:
-        return _unblocked(database, case, "the reset", False, lambda: dialect.restore(baseline))
+        return _unblocked(database, case, "the reset", False, work)
     except Exception:
         if dialect.alive:
             raise

@@ -22,6 +22,7 @@ class Target:
 
     def __init__(self) -> None:
         self._undoing = contextlib.ExitStack()
+        self.databases: List[Any] = []  # what its engines lead to, once that was checked
 
     def on_close(self, undo: Callable[[], None]) -> None:
         """Have something done when the target is closed, the last first."""

@@ -53,6 +53,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     """A scoped session or a sessionmaker, for suites without Flask."""
     reset: Optional[str] = "recreate"
     """``"recreate"``, ``"rollback"``, or ``None`` to leave the data alone."""
+    recreate: str = "verified"
+    """``"verified"``; ``"always"`` drops and creates; ``"compare"`` does both and compares."""
     lock_timeout: float = 5.0
     """Seconds that clearing, creating and any statement of a test may wait for a lock."""
     allowed_databases: Union[str, Iterable[str]] = ()

@@ -111,8 +111,8 @@ def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Excep
             (
                 "Install the driver that the URL asks for."
                 if missing_driver
-                else "Is the server running, and does the database exist? To have one started for the"
-                " tests alone: dbtestcase.temporary_postgresql()."
+                else "Is the server running, and does the database exist? To have one started for"
+                " the tests alone: dbtestcase.temporary_postgresql()."
             ),
         )
     )

@@ -17,6 +17,19 @@ from tests import support
 SCENARIOS = os.path.join(support.ROOT, "tests", "scenarios")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", SCENARIOS)
 
+# What becomes of the tests of the scenario "shop".
+OUTCOMES = {
+    "LedgerTest.test_adds": "passed",
+    "ShopTest.test_1_adds_a_table": "passed",
+    "ShopTest.test_2_is_busy": "passed",
+    "ShopTest.test_3_leaves_a_connection_open": "passed",
+    "ShopTest.test_4_fails": "failed",
+    "ShopTest.test_5_breaks_a_constraint": "error",
+    "ShopTest.test_6_is_expected_to_fail": "expected failure",
+    "ShopTest.test_7_has_sub_tests": "failed",
+    "ShopTest.test_8_skips_itself": "skipped",
+}
+
 
 def has(module: str) -> bool:
     """Tell whether a module can be imported."""
@@ -42,7 +55,7 @@ class ScenarioRuns(unittest.TestCase):
         variables.update(environment)
         done = support.run_python(*arguments, cwd=SCENARIOS, env=variables)
         done.output = done.stdout + done.stderr
-        self.assertEqual(glob.glob(os.path.join(self.folder, "dbtestcase-*")), [], "left behind")
+        self.assertEqual(glob.glob(os.path.join(self.folder, "dbtestcase-report-*")), [], "left behind")
         return done
 
     def report_of(self, *arguments: str, **environment: str) -> Any:

@@ -32,7 +32,7 @@ class WithProperty:
 
 class LoadTest(unittest.TestCase):
     def setUp(self):
-        self.app = models.make_app(models.library().db, "sqlite:///development.db")
+        self.app = models.make_app(models.library().db, "sqlite://")
         self.before = dict(self.app.config)
 
     def loaded(self, given):

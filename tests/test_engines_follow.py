@@ -35,7 +35,7 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
         return "sqlite:///%s" % os.path.join(self.folder, name)
 
     def test_a_relative_path_is_followed(self):
-        library = self.make_library("sqlite:///development.db")
+        library = self.make_library(self.url("development.db"))
         library.app.root_path = library.app.instance_path = self.folder
         found = []
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 import unittest
 
@@ -9,14 +10,14 @@ import sqlalchemy as sa
 from dbtestcase import _compat
 from dbtestcase.dialects.postgresql import ledger, watching
 from dbtestcase.dialects.postgresql.baseline import Baseline
-from tests import support
 from tests.baselines import BaselineCase
-from tests.dropping import run
 
 TABLES = (
     "CREATE TABLE person (id serial PRIMARY KEY, name text UNIQUE CHECK (name <> 'bad'))",
     "CREATE TABLE orders (id serial PRIMARY KEY, person int REFERENCES person ON DELETE CASCADE)",
 )
+SLY = """CREATE FUNCTION sly() RETURNS int LANGUAGE plpgsql AS
+    'BEGIN CREATE TABLE IF NOT EXISTS public.x (a int); RETURN 1; END'"""
 INSERT = "INSERT INTO person (name) VALUES (%(name)s)"
 
 
@@ -213,8 +214,6 @@ class SuspectTest(LedgerCase):
         self.assert_noticed(work)
 
     def test_a_function_that_changes_the_catalog(self):
-        function = """CREATE FUNCTION sly() RETURNS int LANGUAGE plpgsql AS
-            'BEGIN CREATE TABLE IF NOT EXISTS public.x (a int); RETURN 1; END'"""
         for make, query in (
             ([], "SELECT sly()"),
             ([], 'SELECT "sly"()'),
@@ -242,13 +241,13 @@ class SuspectTest(LedgerCase):
             with self.subTest(query):
                 self.setUp()
 
-                def work():
+                def work(query=query):
                     with self.raw() as connection:
                         cursor = connection.cursor()
                         cursor.execute(INSERT, {"name": "a"})
                         cursor.execute(query)
 
-                self.assert_noticed(work, *TABLES, function, *make)
+                self.assert_noticed(work, *TABLES, SLY, *make)
 
     def test_somebody_else(self):
         def work():
@@ -324,12 +323,25 @@ class SuspectTest(LedgerCase):
 
         self.assert_noticed(work)
 
-    def test_copy_and_procedures_and_with_blocks(self):
-        import io
+    def test_other_ways_to_run_a_function(self):
+        def copies(cursor):
+            cursor.copy_expert("COPY (SELECT sly()) TO STDOUT", io.StringIO())
 
+        for call in (copies, lambda cursor: cursor.callproc("sly")):
+            self.setUp()
+
+            def work(call=call):
+                with self.raw() as connection:
+                    cursor = connection.cursor()
+                    cursor.execute(INSERT, {"name": "a"})
+                    call(cursor)
+
+            self.assert_noticed(work, *TABLES, SLY)
+
+    def test_a_with_block_in_autocommit(self):
         def work():
             with self.raw() as connection:
-                connection.cursor().copy_from(io.StringIO("a\n"), "person", columns=["name"])
+                connection.cursor().execute(INSERT, {"name": "a"})
                 connection.commit()
                 connection.autocommit = True
                 with connection, connection.cursor() as cursor:

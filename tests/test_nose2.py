@@ -3,7 +3,7 @@ import os
 import unittest
 
 from tests import running
-from tests.test_report import OUTCOMES
+from tests.running import OUTCOMES
 
 NOSE2 = ("-m", "nose2", "--plugin", "dbtestcase.nose2")
 

@@ -181,7 +181,8 @@ class RollbackContract:
 
         class Case(self.base()):
             def test_one(self):
-                engine_of(self).connect().execution_options(isolation_level="AUTOCOMMIT")
+                with engine_of(self).connect() as connection:
+                    connection.execution_options(isolation_level="AUTOCOMMIT")
 
         ((_, text),) = support.run_case(Case).errors
         self.assertIn("ConfigurationError: Case.test_one asks for AUTOCOMMIT on ", text)

@@ -309,7 +309,7 @@ class MemoryTest(support.Outcomes):
 
         self.assertPasses(Case)
 
-    def test_engines_made_for_a_class_do_not_stay_in_memory(self):
+    def test_engines_made_for_a_class_do_not_pile_up_in_memory(self):
         engines = []
 
         class Case(self.base()):
@@ -319,7 +319,8 @@ class MemoryTest(support.Outcomes):
         for _ in range(3):
             self.assertPasses(Case)
         gc.collect()
-        self.assertEqual([each() for each in engines], [None] * 3)
+        # The last one may be known until another class runs.
+        self.assertEqual([each() for each in engines[:-1]], [None] * 2)
 
     def test_two_apps_in_memory_do_not_share_rows(self):
         library = models.library()

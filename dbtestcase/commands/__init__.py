@@ -16,14 +16,7 @@ PROGRAM = "python -m dbtestcase"
 COMMANDS = (check, blockers, databases, server)
 INTERRUPTED = 130  # as shells have it
 
-_DESCRIPTION = """\
-Looks at the databases that tests are run against, from outside of a run.
-
-  check      which databases, are they safe to clear, what would a reset drop
-  blockers   who holds locks, and who waits for whom
-  databases  the test databases of parallel runs: who has them, drop unused ones
-  server     a throwaway PostgreSQL server, for as long as it is needed
-"""
+_DESCRIPTION = "Looks at the databases that tests are run against, from outside of a run."
 
 _EPILOG = """\
 An APP_OR_URL is one of
@@ -67,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         words = (command.__doc__ or "").partition("\n\n")
         sub = parsers.add_parser(
             command.__name__.rpartition(".")[2],
-            help=argparse.SUPPRESS,  # the description has it
+            help=words[0].replace("\n", " "),
             description=words[0],
             epilog=words[2],
             formatter_class=argparse.RawDescriptionHelpFormatter,

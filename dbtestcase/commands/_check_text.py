@@ -29,7 +29,8 @@ def show(output: Output, document: Dict[str, Any], verbose: bool) -> None:
         output.line()
     versions = document["versions"].items()
     output.row(
-        "versions", ", ".join("%s %s" % (_LIBRARIES.get(name, name), each) for name, each in versions)
+        "versions",
+        ", ".join("%s %s" % (_LIBRARIES.get(name, name), each) for name, each in versions),
     )
     if len(document["binds"]) > 1:
         word, colour = _VERDICTS[document["safe"]]
@@ -58,8 +59,7 @@ def _show_bind(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
 
 
 def _connected(bind: Dict[str, Any]) -> str:
-    words = '"%s" at %s, %s' % (bind["database"], bind["place"], bind["server"])
-    return "%s, %s" % (words, size(bind["bytes"])) if "bytes" in bind else words
+    return '"%s" at %s, %s' % (bind["database"], bind["place"], bind["server"])
 
 
 def _role(role: Dict[str, Any]) -> str:
@@ -95,6 +95,8 @@ def _show_contents(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
             '%d of these, which belong to "%s": a reset fails' % (len(refused), '", "'.join(roles)),
             "red",
         )
+    if "bytes" in bind:
+        output.row("size", size(bind["bytes"]))
     if "extensions" in bind:
         kept = sorted("%s %s" % item for item in bind["extensions"].items())
         output.row("would keep", "extensions: " + ", ".join(kept) if kept else "no extension")

@@ -53,8 +53,9 @@ class Output:
 
     def error(self, text: str) -> None:
         """Print the text of an error, its class in red."""
-        name, separator, rest = text.partition(":")
-        self._write(self.paint(name, "red") + separator + rest)
+        lines = [wrapped for line in text.split("\n") for wrapped in _wrapped(line)]
+        name, separator, rest = lines[0].partition(":")
+        self._write("\n".join([self.paint(name, "red") + separator + rest] + lines[1:]))
 
     def json(self, document: Any, indent: Any = 2) -> None:
         """Print a document for programs."""
@@ -70,9 +71,7 @@ _WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 def _wrapped(text: str) -> List[str]:
     indent = " " * (len(text) - len(text.lstrip()))
     return (
-        textwrap.wrap(
-            text, WIDTH, initial_indent="", subsequent_indent=indent + "    ", **_WORDS
-        )
+        textwrap.wrap(text, WIDTH, initial_indent="", subsequent_indent=indent + "    ", **_WORDS)
         if len(text) > WIDTH
         else [text]
     )

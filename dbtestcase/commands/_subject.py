@@ -7,7 +7,7 @@ import contextlib
 import sys
 from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
-from .. import suite
+from .. import _compat, suite
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from ..target import PlainTarget, Target
 from ..testcase import DatabaseMixin
@@ -18,6 +18,11 @@ class Subject(NamedTuple):
 
     target: Target
     allowed: Tuple[str, ...]
+    named: str  # as the command line has it, without a password
+
+    def origin(self, key: Optional[str]) -> str:
+        """Return which setting led to the engine of a bind key."""
+        return self.target.origin(key) if self.target.app is not None else self.named
 
 
 def add_arguments(parser: argparse.ArgumentParser, optional: bool) -> None:
@@ -53,23 +58,34 @@ def opened(text: str, config: Optional[str]) -> Iterator[Subject]:
 
 
 def _loaded(text: str, config: Optional[str]) -> Subject:
+    named = text if "://" not in text else _shown(text)
     try:
         found = text if "://" in text else _imported(text)
-        subject = _subject(found, config)
+        target, allowed = _target(found, config)
     except DatabaseTestCaseError:
         raise
     except Exception as error:  # whatever the code of an application may raise
         raise ConfigurationError(
-            "%s cannot be used: %s: %s" % (text, type(error).__name__, error)
+            "%s cannot be used: %s: %s" % (named, type(error).__name__, error)
         ) from error
-    if subject is None:
+    if target is None:
         raise ConfigurationError(
             "%s is %r: it is no Flask application, no Engine, no test class that names one, and"
-            " no URL." % (text, found)
+            " no URL." % (named, found)
         )
-    if config is not None and subject.target.app is None:
-        raise ConfigurationError("--config is for Flask applications; %s is none." % text)
-    return subject
+    if config is not None and target.app is None:
+        raise ConfigurationError("--config is for Flask applications; %s is none." % named)
+    return Subject(target, allowed, named)
+
+
+def _shown(text: str) -> str:
+    try:
+        return _compat.url_text(text, hide_password=True)
+    except Exception:  # whose text may hold the password
+        raise ConfigurationError(
+            "what you gave is no URL of a database, as postgresql://user:password@host/shop_test"
+            " is; in a password, write @ as %40 and : as %3A."
+        ) from None
 
 
 def _imported(text: str) -> Any:
@@ -83,9 +99,10 @@ def _imported(text: str) -> Any:
     return import_object(text)
 
 
-def _subject(found: Any, config: Optional[str]) -> Optional[Subject]:
+def _target(found: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:
+    """Return the target that was named, ``None`` if it is none, and the names that it allows."""
     if isinstance(found, str) or hasattr(found, "raw_connection"):
-        return Subject(PlainTarget(found, None, None), ())
+        return PlainTarget(found, None, None), ()
     if isinstance(found, type) and issubclass(found, DatabaseMixin):
         return _of_class(found, config)
     from ..flask import FlaskTarget, application
@@ -94,15 +111,15 @@ def _subject(found: Any, config: Optional[str]) -> Optional[Subject]:
         found = found()
     app, _ = application(found, "")
     if not hasattr(app, "app_context"):
-        return None
-    return Subject(FlaskTarget(app, None, config, made_here=False), ())
+        return None, ()
+    return FlaskTarget(app, None, config, made_here=False), ()
 
 
-def _of_class(cls: Any, config: Optional[str]) -> Optional[Subject]:
+def _of_class(cls: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:
     if config is not None:
         raise ConfigurationError("%s has a config of its own; leave out --config." % cls.__name__)
     allowed = cls.allowed_databases
     target = suite.class_target(cls)
     if target is None:  # made by each test
         raise suite.no_target(cls("run"))
-    return Subject(target, (allowed,) if isinstance(allowed, str) else tuple(allowed))
+    return target, (allowed,) if isinstance(allowed, str) else tuple(allowed)

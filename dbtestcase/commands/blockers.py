@@ -19,18 +19,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from .. import _blocked
 from ..dialects.postgresql import locks as server
+from ..errors import DatabaseTestCaseError, ServerError
 from . import _places, _subject
 from ._output import DONE, FOUND, Output
 
 PAUSE = 1.0  # seconds between two looks
 
-# What changes from one look to the next although nothing has happened.
-_PASSING = ("seconds",)
+_PASSING = ("seconds", "origin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,73 +45,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any, output: Output) -> int:
     """Look once, or again and again; return the exit status."""
     with contextlib.ExitStack() as closing:
-        if options.subject is None:
-            places = closing.enter_context(_places.found())
-        else:
+        places: Callable[[], Any] = _places.found
+        if options.subject is not None:
             subject = closing.enter_context(_subject.opened(options.subject, options.config))
-            places = closing.enter_context(_places.of_target(subject.target))
-        show = _show_json if options.json else _show
+            places = functools.partial(_places.of_subject, subject)
         if options.watch:
-            return _watch(places, lambda found: show(output, found, None))
+            return _watch(places, output, options.json)
         found = _look(places)
-        show(output, found, 2)
+        _show(output, found, options.json)
         return FOUND if any(each["backends"] or each["prepared"] for each in found) else DONE
 
 
-def _watch(places: List[_places.Place], show: Any) -> int:
-    before = None
+def _watch(places: Callable[[], Any], output: Output, as_json: bool) -> int:
+    """Print whatever has changed; what was there to look at may have changed, too."""
+    before: Any = None
     with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
         while True:
-            found = _look(places)
+            try:
+                found: Any = _look(places)
+            except DatabaseTestCaseError as error:
+                if before is None:
+                    raise
+                found = str(error)
             if _lasting(found) != before:
-                show(found)
                 before = _lasting(found)
+                _show_again(output, found, as_json)
             time.sleep(PAUSE)
     return DONE
 
 
-def _look(places: List[_places.Place]) -> List[Dict[str, Any]]:
-    found = []
-    for place in places:
-        pids, gids = _blocked.everyone(place.control)
-        queue = pids + server.waiting_for(place.control, pids)
-        backends = server.backends(place.control, queue)
-        found.append(
-            {
-                "database": place.name,
-                "origin": place.origin,
-                "run": place.run,
-                "backends": [each._asdict() for each in backends],
-                "prepared": [
-                    each._asdict()
-                    for each in server.prepared_transactions(place.control)
-                    if each.gid in gids
-                ],
-            }
-        )
-    return found
+def _look(places: Callable[[], Any]) -> List[Dict[str, Any]]:
+    try:
+        with places() as opened:
+            return [_look_at(place) for place in opened]
+    except (DatabaseTestCaseError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # of the driver: a database is dropped, a server ends
+        raise ServerError("cannot look: %s" % str(error).strip().splitlines()[0]) from error
 
 
-def _lasting(found: List[Dict[str, Any]]) -> Any:
-    return [
-        {
-            key: (
-                [{k: v for k, v in each.items() if k not in _PASSING} for each in value]
-                if isinstance(value, list)
-                else value
-            )
-            for key, value in place.items()
-            if key != "origin"
-        }
-        for place in found
-    ]
+def _look_at(place: _places.Place) -> Dict[str, Any]:
+    pids, gids = _blocked.everyone(place.control)
+    queue = pids + server.waiting_for(place.control, pids)
+    prepared = server.prepared_transactions(place.control)
+    return {
+        "database": place.name,
+        "origin": place.origin,
+        "run": place.run,
+        "backends": [each._asdict() for each in server.backends(place.control, queue)],
+        "prepared": [each._asdict() for each in prepared if each.gid in gids],
+    }
 
 
-def _show_json(output: Output, found: List[Dict[str, Any]], indent: Any) -> None:
-    output.json({"databases": found}, indent)
+def _lasting(found: Any) -> Any:
+    """Leave out what is different at each look although nothing has happened."""
+    if isinstance(found, dict):
+        return {key: _lasting(value) for key, value in found.items() if key not in _PASSING}
+    return [_lasting(each) for each in found] if isinstance(found, list) else found
 
 
-def _show(output: Output, found: List[Dict[str, Any]], indent: Any) -> None:
+def _show_again(output: Output, found: Any, as_json: bool) -> None:
+    if not as_json:
+        output.line(time.strftime("%H:%M:%S"))
+    if isinstance(found, list):
+        _show(output, found, as_json, indent=None)
+    elif as_json:
+        output.json({"error": "ServerError", "message": found}, indent=None)
+    else:
+        output.error(found)
+
+
+def _show(output: Output, found: List[Dict[str, Any]], as_json: bool, indent: Any = 2) -> None:
+    if as_json:
+        output.json({"databases": found}, indent)
+        return
     origin = None
     for place in found:
         if place["origin"] != origin:

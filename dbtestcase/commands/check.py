@@ -17,7 +17,7 @@ import argparse
 import collections
 import contextlib
 import platform
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from .. import _compat, dialects, verdicts
 from ..errors import DatabaseTestCaseError
@@ -52,7 +52,7 @@ def run(options: Any, output: Output) -> int:
     with _subject.opened(options.subject, options.config) as subject:
         allowed = subject.allowed + tuple(options.allow)
         binds = [
-            _bind(subject.target, key, engine, allowed)
+            _bind(subject, key, engine, allowed)
             for key, engine in sorted(
                 subject.target.engines.items(), key=lambda item: str(item[0] or "")
             )
@@ -60,7 +60,7 @@ def run(options: Any, output: Output) -> int:
     verdict = {bind["safe"] for bind in binds}
     safe = False if False in verdict else None if None in verdict else True
     document = {
-        "subject": options.subject,
+        "subject": subject.named,
         "config": options.config,
         "safe": safe,
         "status": STATUSES[safe],
@@ -74,21 +74,23 @@ def run(options: Any, output: Output) -> int:
     return STATUSES[safe]
 
 
-def _bind(target: Any, key: Optional[str], engine: Any, allowed: Tuple[str, ...]) -> Dict[str, Any]:
+def _bind(
+    subject: _subject.Subject, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
+) -> Dict[str, Any]:
     """Return what there is to say of the database of one bind.
 
     ``safe`` is ``None`` where that could not be told; ``reason`` says why in each case.
     """
     bind: Dict[str, Any] = {
         "bind": key,
-        "origin": target.origin(key),
+        "origin": subject.origin(key),
         "url": _compat.url_text(engine.url, hide_password=True),
         "safe": None,
     }
     try:
         kind = dialects.of_engine(engine)
         with _compat.connect_timeout():
-            bind.update(_found(kind, target, engine, allowed))
+            bind.update(_found(kind, subject.target, engine, allowed))
     except DatabaseTestCaseError as error:
         bind.update(reason=str(error))
     except Exception as error:  # every driver has its own
@@ -98,7 +100,7 @@ def _bind(target: Any, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
 
 def _reason(error: Exception, engine: Any) -> str:
     text = str(error).strip() or type(error).__name__
-    return "; ".join(_compat.without_password(text, engine.url).split("\n"))
+    return " ".join(_compat.without_password(text, engine.url).split())
 
 
 def _found(kind: Any, target: Any, engine: Any, allowed: Tuple[str, ...]) -> Dict[str, Any]:

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Tuple
 
-from .. import _blocked, _compat, dialects, verdicts
+from .. import _blocked, verdicts
 from ..dialects.postgresql import family
 from ..errors import ConfigurationError, UnsafeDatabaseError
 from . import _places, _subject
@@ -50,42 +50,48 @@ def run(options: Any, output: Output) -> int:
     if options.json:
         output.json({"families": families})
     else:
+        names = [each["name"] for found in families for each in found["members"]]
         for each in families:
-            _show(output, each)
+            _show(output, each, max(map(len, names + [each["database"]])))
     kept = [reason for each in families for reason in each["kept"].values()]
     return FOUND if kept else DONE
 
 
 def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any]]:
     if options.subject is None:
-        return _of_places(closing.enter_context(_places.found()))
+        places = closing.enter_context(_places.found())
+        return _without_members([_family(base, control) for base, control in _bases(places)])
     subject = closing.enter_context(_subject.opened(options.subject, options.config))
-    families = []
-    for key, engine in subject.target.engines.items():
-        if dialects.of_engine(engine).__name__ != "PostgreSQL":
-            continue
-        control, base = _places.control_of(engine, subject.target.origin(key))
-        closing.callback(control.close)
-        if base in [each["database"] for each in families]:
-            continue
-        if options.drop_unused:
+    found = _bases(closing.enter_context(_places.of_subject(subject)))
+    if options.drop_unused:
+        for base, _ in found:
             _require_test(subject.target, base)
-        families.append(_family(control, base, options.drop_unused))
-    if not families:
-        raise ConfigurationError(
-            "%s uses no PostgreSQL database; others have no siblings." % options.subject
-        )
+    families = []
+    for base, control in found:
+        families.append(_family(base, control))
+        if options.drop_unused:
+            _drop_unused(control, families[-1], configured=[base for base, _ in found])
     return families
 
 
-def _of_places(places: List[_places.Place]) -> List[Dict[str, Any]]:
-    """Return the families that databases found by themselves are of."""
-    bases: Dict[str, _places.Place] = {}
+def _bases(places: List[_places.Place]) -> List[Tuple[str, Any]]:
+    """Return the configured databases among them, each with a connection to its server."""
+    found: Dict[Any, Tuple[str, Any]] = {}
     for place in places:
-        bases.setdefault(place.base, place)
-    found = [_family(place.control, base, False) for base, place in bases.items()]
-    listed = {member["name"] for each in found for member in each["members"][1:]}
-    return [each for each in found if each["database"] not in listed]
+        parts = place.control.parts
+        found.setdefault((parts["host"], parts["port"], place.base), (place.base, place.control))
+    return list(found.values())
+
+
+def _without_members(families: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Leave out what is a sibling of another one, where it is not known what is configured."""
+    members = [
+        member["name"]
+        for each in families
+        for member in each["members"]
+        if member["name"] != each["database"]
+    ]
+    return [each for each in families if each["database"] not in members]
 
 
 def _require_test(target: Any, name: str) -> None:
@@ -96,34 +102,29 @@ def _require_test(target: Any, name: str) -> None:
         )
 
 
-def _family(control: Any, base: str, drop: bool) -> Dict[str, Any]:
-    members = family.members(control, base)
-    dropped, kept = [], {}
-    for member in members if drop else ():
-        if member.name != base and member.pid is None:
-            reason = family.drop_unused(control, member, base)
-            if reason is None:
-                dropped.append(member.name)
-            else:
-                kept[member.name] = reason
-    return {
-        "database": base,
-        "members": [member._asdict() for member in members],
-        "dropped": dropped,
-        "kept": kept,
-    }
+def _family(base: str, control: Any) -> Dict[str, Any]:
+    members = [member._asdict() for member in family.members(control, base)]
+    return {"database": base, "members": members, "dropped": [], "kept": {}}
 
 
-def _show(output: Output, found: Dict[str, Any]) -> None:
+def _drop_unused(control: Any, found: Dict[str, Any], configured: List[str]) -> None:
+    """Drop the siblings that no run has, and note in the family what was dropped."""
+    for member in family.members(control, found["database"]):
+        if member.pid is not None or member.name in configured:
+            continue
+        reason = family.drop_unused(control, member, found["database"])
+        if reason is None:
+            found["dropped"].append(member.name)
+        else:
+            found["kept"][member.name] = reason
+
+
+def _show(output: Output, found: Dict[str, Any], width: int) -> None:
     members = found["members"]
-    width = max([len(found["database"])] + [len(each["name"]) for each in members])
-    names = [each["name"] for each in members]
-    if found["database"] not in names:
-        output.line("%s  is not there yet" % found["database"].ljust(width))
+    if found["database"] not in [each["name"] for each in members]:
+        output.line("%s  is not there" % found["database"].ljust(width))
     for each in members:
-        output.line(
-            "%s  %9s  %s" % (each["name"].ljust(width), size(each["bytes"]), _user(each))
-        )
+        output.line("%s  %9s  %s" % (each["name"].ljust(width), size(each["bytes"]), _user(each)))
     for name in found["dropped"]:
         output.line("dropped %s" % name)
     for name, reason in found["kept"].items():
@@ -132,7 +133,7 @@ def _show(output: Output, found: Dict[str, Any]) -> None:
 
 def _user(member: Dict[str, Any]) -> str:
     if member["pid"] is not None:
-        return 'used by pid %d "%s" from %s for %s' % (
+        return 'pid %d "%s" from %s for %s' % (
             member["pid"],
             member["application"],
             member["address"] or "a local socket",

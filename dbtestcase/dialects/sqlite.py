@@ -138,6 +138,11 @@ class SQLite:
             ).fetchall()
         return [(str(kind), str(name)) for kind, name in rows]
 
+    def dump(self) -> List[str]:
+        """Return the lines of a dump of the database, for comparing."""
+        with self._connected() as connection:
+            return list(connection.iterdump())
+
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the whole database as it is now."""
         with self._connected() as connection:

@@ -8,7 +8,6 @@ not import the tests: the last one of them that ends collects.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -87,7 +86,7 @@ class Parts:
     def _claim(self) -> TextIO:
         """Hold a lock for as long as this process lives, however it ends."""
         alive = open(os.path.join(self.directory, "%d.alive" % os.getpid()), "w", encoding="utf-8")
-        fcntl.flock(alive, fcntl.LOCK_EX)
+        _lock(alive)
         return alive
 
     @contextlib.contextmanager
@@ -96,7 +95,7 @@ class Parts:
             yield
             return
         with open(self.directory + ".lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock)
             try:
                 yield
             finally:
@@ -117,8 +116,15 @@ def _directory(key: str) -> str:
 
 def _is_held(path: str) -> bool:
     with open(path, encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        return not _lock(file, wait=False)
+
+
+def _lock(file: TextIO, wait: bool = True) -> bool:
+    """Lock a file until it is closed; false where another process has it locked."""
+    import fcntl  # which Windows has not: there is one process that collects, or none
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True

@@ -61,7 +61,8 @@ class Run:
     @property
     def reset_seconds(self) -> float:
         """How long was spent on resets, on setting classes up and on leaving tests."""
-        return sum(row["reset_seconds"] + row.get("leave_seconds", 0) for row in self._timed)
+        found = [row["reset_seconds"] + row.get("leave_seconds", 0) for row in self._timed]
+        return float(sum(found))
 
     @property
     def test_seconds(self) -> float:

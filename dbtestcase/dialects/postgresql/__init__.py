@@ -12,6 +12,7 @@ from .baseline import Baseline
 from .control import Control
 from .databases import ensure_database, siblings
 from .drop import drop_everything, installed_extensions, inventory
+from .dump import dump
 from .properties import properties, restore_properties
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -197,9 +198,14 @@ class PostgreSQL:
         if missing:
             raise ConfigurationError(
                 'the database "%s" was changed in a way that its role may not undo: this is still'
-                " missing: %s. Run it as a role that may." % (self.identity.name, "; ".join(missing))
+                " missing: %s. Run it as a role that may."
+                % (self.identity.name, "; ".join(missing))
             )
         return dropped
+
+    def dump(self) -> List[str]:
+        """Return the lines of a dump of the database, for comparing."""
+        return dump(self.control.dbapi)
 
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the catalog, the rows and the sequences as they are now."""

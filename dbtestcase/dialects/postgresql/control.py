@@ -84,6 +84,11 @@ class Control:
             cursor.close()
 
     @property
+    def dbapi(self) -> Any:
+        """The driver's connection."""
+        return self._dbapi
+
+    @property
     def alive(self) -> bool:
         """Whether the connection is open and belongs to this process, not to one that forked."""
         return self.process == os.getpid() and not self._dbapi.closed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .control import Control
-from .drop import installed_extensions, look
 from .locks import Backend, Prepared, backends, in_the_way, prepared_transactions
+from .objects import installed_extensions, look
 
 _ROLE = """
 SELECT current_user::text, r.rolsuper, r.rolcreatedb,
@@ -25,10 +25,13 @@ SELECT pid FROM pg_stat_activity
 
 _MAY_DROP = "SELECT r.rolname::text, pg_has_role(r.oid, 'USAGE') FROM pg_roles r"
 
-_OTHERS = """
-SELECT DISTINCT d.datname::text FROM pg_database d
- WHERE d.datallowconn AND NOT d.datistemplate
-   AND has_database_privilege(d.oid, 'CONNECT') ORDER BY 1
+_BUSY = """
+SELECT d.datname::text FROM pg_database d
+ WHERE d.datallowconn AND NOT d.datistemplate AND has_database_privilege(d.oid, 'CONNECT')
+   AND (EXISTS (SELECT FROM pg_stat_activity a
+                 WHERE a.datid = d.oid AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid())
+        OR EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = d.datname))
+ ORDER BY 1
 """
 
 
@@ -101,6 +104,12 @@ def activity(control: Control, ours: Iterable[Optional[int]] = ()) -> Activity:
     )
 
 
-def databases(control: Control) -> List[str]:
-    """Return the names of the server's databases that this role can connect to."""
-    return [name for (name,) in control.execute(_OTHERS)]
+def busy_databases(control: Control) -> List[str]:
+    """Return the names of the server's databases that somebody is connected to."""
+    return [name for (name,) in control.execute(_BUSY)]
+
+
+def database_name(control: Control) -> str:
+    """Return the name that the server has for the database; a pooler may have another."""
+    ((name,),) = control.execute("SELECT current_database()::text")
+    return str(name)

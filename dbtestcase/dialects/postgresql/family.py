@@ -1,4 +1,4 @@
-"""A database and its numbered siblings: how large they are, who holds them, dropping unused ones."""
+"""A database and its numbered siblings: their sizes, who holds them, dropping unused ones."""
 
 from __future__ import annotations
 
