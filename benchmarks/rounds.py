@@ -11,6 +11,7 @@ from .workers import Worker
 FEWEST = 3  # rounds of even the slowest subject
 BURST = 10  # tests of a round, of the fast ones
 BURST_SECONDS = 0.25
+SLOW_SECONDS = 1.0
 WARM_SECONDS = 0.05  # the first test of a burst is left out where tests are shorter than this
 
 Say = Callable[[str], None]
@@ -62,15 +63,15 @@ def measure(
 
 def plan_for(worker: Worker, written: List[int], rounds: int, share: float) -> Plan:
     """Find out how long a subject takes, and so how often it can be measured in its share."""
+    usual = sorted(written)[len(written) // 2]
+    (seconds,) = worker.burst(usual, 1)
     began = time.perf_counter()
-    worker.burst(sorted(written)[len(written) // 2], 1)
-    first = time.perf_counter() - began
-    if first > BURST_SECONDS:
-        return Plan(1, 0, spread(share / first, rounds))
-    seconds = min(worker.burst(sorted(written)[len(written) // 2], 3))
+    if seconds < SLOW_SECONDS:
+        seconds = min(worker.burst(usual, 3))
+    beside = max(0, time.perf_counter() - began - 3 * seconds)  # what a class takes
     warm = int(seconds < WARM_SECONDS)
     tests = max(1, min(BURST, int(BURST_SECONDS / seconds))) + warm
-    return Plan(tests, warm, spread(share / (tests * seconds), rounds))
+    return Plan(tests, warm, spread(share / (beside + tests * seconds), rounds))
 
 
 def spread(affordable: float, rounds: int) -> int:

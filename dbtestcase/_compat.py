@@ -166,6 +166,11 @@ def renew_engines(db: Any, app: Any) -> Callable[[], None]:
     return put_back
 
 
+def is_filled_in(url: Any) -> bool:
+    """Tell whether a URL is the one that version 2 fills in, with a warning, where none is set."""
+    return url_text(url) == "sqlite:///:memory:"
+
+
 def tables_of_bind(db: Any, key: Optional[str]) -> List[Any]:
     """Return the tables that the models of a bind key declare."""
     metadatas = getattr(db, "metadatas", None) if hasattr(type(db), "engines") else None

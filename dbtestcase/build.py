@@ -19,7 +19,7 @@ def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
     shape = (type(case), schema.shape_of(target))
     if target.built == shape and all(each.built_for == id(target) for each in databases):
         return
-    schema_key = schema.key_of(case, target)
+    schema_key = schema.key_of(case, target, databases)
     if any(database.schema_key != schema_key for database in databases):
         build_schema(case, target, databases, schema_key)
     data_key = schema.data_key_of(case, base)

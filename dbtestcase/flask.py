@@ -42,7 +42,12 @@ class FlaskTarget(Target):
         return self._live_engines()
 
     def _require_urls(self) -> None:
-        if not configuration.configured_urls(self.app):
+        urls = configuration.configured_urls(self.app)
+        if self.config is not None and "SQLALCHEMY_DATABASE_URI" not in configuration.settings_of(
+            self.config
+        ):
+            urls = {key: url for key, url in urls.items() if key or not _compat.is_filled_in(url)}
+        if not urls:
             raise ConfigurationError(
                 "the app %r has no SQLALCHEMY_DATABASE_URI%s: set it in the Testing configuration,"
                 " for example postgresql://localhost/%s_test"

@@ -14,20 +14,22 @@ Key = Tuple[Any, ...]
 _texts: "weakref.WeakKeyDictionary[Any, Tuple[Any, str]]" = weakref.WeakKeyDictionary()
 
 
-def key_of(case: Any, target: Any) -> Key:
-    """Return what the tables of a test are made from: the recipe and the declared tables.
+def key_of(case: Any, target: Any, databases: List[Any]) -> Key:
+    """Return what the tables of a test are made from: the recipe, the declared tables, and where.
 
     Two test classes, or two apps made by the same factory, with the same key share one build.
 
     :param case: the test, for its ``create_tables()``.
     :param target: what it runs against.
+    :param databases: the checked databases of the target.
     """
     # Listeners that create functions and triggers are often attached when mappers are configured.
     sqlalchemy.orm.configure_mappers()
     recipe = type(case).create_tables
     parts: List[Any] = [getattr(recipe, "__func__", recipe)]
     for key, engine in sorted(target.engines.items(), key=lambda item: item[0] or ""):
-        parts.append((key, _signature(target.tables(key), engine.dialect)))
+        place = [database.dialect.identity.key for database in databases if engine in database.engines]
+        parts.append((key, place, _signature(target.tables(key), engine.dialect)))
     return tuple(parts)
 
 

@@ -183,6 +183,15 @@ class SQLiteEnginesTest(EnginesContract, support.Outcomes):
         )
         self.assertEqual(library.app.config["SQLALCHEMY_DATABASE_URI"], "sqlite://")
 
+    def test_the_url_that_flask_sqlalchemy_2_fills_in_counts_as_none(self):
+        library = self.make_library("sqlite:///:memory:")
+
+        class Case(self.base(library.app, config={"TESTING": True})):
+            def test_one(self):
+                pass
+
+        self.assertIn("'webshop' has no SQLALCHEMY_DATABASE_URI in the", self.message_of(Case))
+
     def test_a_url_that_is_none_says_so_without_showing_it(self):
         library = self.make_library("sqlite://")
         for url, said in (

@@ -103,7 +103,9 @@ def examples(test):
         return unittest.skip("hypothesis is not installed")(test)
     # Statements about rows are what most tests are made of: without them, all would be rebuilt.
     rows = st.sampled_from(CHANGES[:29])
-    steps = st.tuples(st.integers(0, 2), rows | rows | st.sampled_from(CHANGES), st.sampled_from(ENDS))
+    steps = st.tuples(
+        st.integers(0, 2), rows | rows | st.sampled_from(CHANGES), st.sampled_from(ENDS)
+    )
     few = st.lists(st.tuples(st.integers(0, 2), rows, st.sampled_from(ENDS)), max_size=8)
     given = hypothesis.given(few | st.lists(steps, min_size=1, max_size=8))
     settings = hypothesis.settings(

@@ -9,8 +9,9 @@ from ... import _compat
 from . import emptying
 from .control import Control
 from .fingerprint import Fingerprint
-from .ledger import LEDGER, Point, Proof
+from .ledger import LEDGER, Point
 from .prepared import KEPT, run_together, session
+from .proof import Proof
 from .questions import CATALOG, LEFT_MARK
 from .rows import Found, Rows, read_found
 from .tables import Tables

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from .control import Control
-from .ledger import STILL_INNOCENT
+from .proof import STILL_INNOCENT
 from .tables import Sequence as SequenceFacts
 
 #: The key under which large objects are asked for; tables and sequences have their object ids.

@@ -15,14 +15,16 @@ from typing import Any, Dict, Optional
 
 import sqlalchemy as sa
 
-from .ledger import LEDGER, Key, Transaction
+from . import harmless
+from .ledger import Key, Transaction
 
 _IDLE = 0  # TRANSACTION_STATUS_IDLE
 
 # Values of these types are quoted by the driver, whatever they say.
-_QUOTED = (bool, int, float, str, bytes, type(None), decimal.Decimal, uuid.UUID)
-_QUOTED += (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
-_QUOTED_TYPES = frozenset(_QUOTED)
+_QUOTED_TYPES = frozenset(
+    (bool, int, float, str, bytes, type(None), decimal.Decimal, uuid.UUID)
+    + (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+)
 
 _watching = False
 
@@ -35,10 +37,9 @@ def watch() -> None:
         sa.event.listen(sa.engine.Engine, "do_connect", _connecting)
 
 
-def key_of(dbapi: Any) -> Optional[Key]:
-    """Return what tells the database of a driver connection from others, as far as is known."""
-    info = getattr(dbapi, "info", None)
-    return (info.host, info.port, info.dbname) if info is not None else None
+def key_of(dbapi: Any) -> Key:
+    """Return what tells the database of a driver connection from others."""
+    return dbapi.info.host, dbapi.info.port, dbapi.info.dbname
 
 
 def ignore(dbapi: Any) -> None:
@@ -57,18 +58,19 @@ def _watched_connection() -> type:
     """Return the class of watched connections: psycopg2 is imported where it is used."""
     from psycopg2.extensions import connection, cursor
 
-    class WatchedConnection(connection):  # type: ignore[misc]
+    class WatchedConnection(connection):
         """A connection that takes note of how its transactions end."""
 
         _dbtestcase_transaction: Optional[Transaction] = None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            key = key_of(self)
-            self._dbtestcase_transaction = Transaction(key) if key else None
+            self._dbtestcase_transaction = Transaction(key_of(self))
 
-        def cursor(self, name=None, cursor_factory=None, **kwargs):  # type: ignore[no-untyped-def]
-            factory = cursor_factory or self.cursor_factory or cursor
+        def cursor(  # type: ignore[override]
+            self, name: Any = None, cursor_factory: Any = None, **kwargs: Any
+        ) -> Any:
+            factory: Any = cursor_factory or self.cursor_factory or cursor
             if isinstance(factory, type) and issubclass(factory, cursor):
                 factory = _watched_cursor(factory)
             else:
@@ -152,9 +154,10 @@ class _Watching:
             return super().executemany(query, vars_list)  # type: ignore[misc]
         # The driver keeps the last statement alone; the others differ from it in values only.
         known = isinstance(query, str) and _all_quoted(vars_list)
-        known = known and LEDGER.verb(query.encode(), _is_standard(self))
+        if known and harmless.verb(query.encode(), _is_standard(self)) is None:
+            known = False
         run = super().executemany  # type: ignore[misc]
-        return self._note(transaction, bool(known), run, query, vars_list)
+        return self._note(transaction, known, run, query, vars_list)
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         _unknown(self.connection)  # type: ignore[attr-defined]
@@ -195,7 +198,8 @@ class _Watching:
 
 def _is_standard(cursor: Any) -> bool:
     """Tell whether a backslash in a plain literal is just one: the server reports this setting."""
-    return cursor.connection.get_parameter_status("standard_conforming_strings") == "on"
+    status = cursor.connection.get_parameter_status("standard_conforming_strings")
+    return bool(status == "on")
 
 
 def _all_quoted(rows: Any) -> bool:
