@@ -49,7 +49,7 @@ def drop_everything(database: Any, case: Any) -> None:
     :param case: the test on whose behalf.
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
-    safeguard.reconnect(database)
+    safeguard.reconnect(database, name_of(case))
     _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
 
 

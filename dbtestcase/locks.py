@@ -7,7 +7,7 @@ left there is taken back, and what remains by the end of the bound is named, nev
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterable, List, Optional, TextIO, Tuple, TypeVar
+from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -136,27 +136,6 @@ def watch() -> None:
     sessions.watch()
     if not sa.event.contains(sa.engine.Engine, "handle_error", _explain):
         sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
-
-
-def print_blockers(control: Any, stream: TextIO, watch: bool = False, pause: float = 1.0) -> int:
-    """Print who holds locks in the database; return how many do.
-
-    :param watch: whether to go on until it is interrupted, printing whatever has changed.
-    :param pause: seconds between two looks.
-    """
-    before: List[str] = []
-    while True:
-        pids, gids = _blocked.everyone(control)
-        lines = _blocked.lines_about(control, pids, gids)
-        count = len(pids) + len(gids)
-        ((name,),) = control.execute("SELECT pg_catalog.current_database()::text")
-        head = '"%s": %s' % (name, "%d in the way:" % count if count else "nothing is in the way.")
-        if [head] + lines != before:
-            print("\n".join([head] + lines), file=stream, flush=True)
-            before = [head] + lines
-        if not watch:
-            return count
-        time.sleep(pause)
 
 
 def _free(

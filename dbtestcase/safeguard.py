@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import time
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
@@ -22,8 +23,9 @@ class CheckedDatabase:
     :func:`check` makes them and nothing else does; there is one for each physical database.
     """
 
-    def __init__(self, dialect: Any) -> None:
+    def __init__(self, dialect: Any, base: str) -> None:
         self.dialect = dialect
+        self.base = base  # the configured database, of which it may be a sibling
         self.engines: List[Any] = []
         self.built_for: Optional[int] = None  # the target that it was last built for
         self.schema_key: Optional[Tuple[Any, ...]] = None  # what its tables were made from
@@ -39,6 +41,11 @@ class CheckedDatabase:
     def __repr__(self) -> str:
         return "<CheckedDatabase %s>" % dialects.describe(self.dialect.identity)
 
+
+_TAKEN_MEANWHILE = (
+    "it had this very one, and lost the connection by which it had it.\n"
+    "  Did somebody end that connection, or start the server anew?"
+)
 
 _databases: Dict[Tuple[Any, ...], CheckedDatabase] = {}
 # Where an engine led when last asked: with its URL, since an engine's URL can be replaced.
@@ -141,26 +148,57 @@ def _database(
 ) -> CheckedDatabase:
     database = _databases.get(identity.key)
     if database is None or not database.dialect.alive:
+        base = identity.name
         if database is not None:
+            base = database.base  # in a forked process the engine may lead to its parent's sibling
             database.dialect.close()
         with _compat.connect_timeout():
             dialect = kind(engine, identity, lock_timeout)
-            dialect = claims.claim(dialect, engine, owner, is_test_name(identity.name))
-        announce.announce(dialect, identity.name)
+            dialect = claims.claim(dialect, engine, owner, base)
+        announce.announce(dialect, base)
         # A run has one database in place of the one it found taken, whoever asks for that one.
-        database = _databases[identity.key] = CheckedDatabase(dialect)
+        database = _databases[identity.key] = CheckedDatabase(dialect, base)
         _databases[dialect.identity.key] = database
     database.dialect.set_lock_timeout(lock_timeout)
     return database
 
 
-def reconnect(database: CheckedDatabase) -> None:
+def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
     """Connect anew to a checked database if the connection that clears it was lost.
 
+    Its server may have been started anew, and the database itself dropped and made again.
+
+    :param owner: the class (and test) on whose behalf, for messages.
+    :param copier: the backend by which this run itself has been copying the database.
     :raises UnsafeDatabaseError: if its engine leads to another database by now.
+    :raises BlockedDatabaseError: if another run has taken it meanwhile.
+    :raises ServerError: if the server does not come back within the bound.
     """
     lost = database.dialect
-    if not lost.alive:
-        with _compat.connect_timeout():
-            database.dialect = type(lost)(database.engines[0], lost.identity, lost.lock_timeout)
-        database.dialect.claim()
+    if lost.alive:
+        return
+    lost.forget_connections(database.engines)
+    dialect = _reached_again(lost, database.engines[0], owner)
+    claims.wait_for(dialect, owner, _TAKEN_MEANWHILE, copier)
+    dialect.remember(lost)
+    database.dialect = dialect
+    _databases[dialect.identity.key] = database
+    for engine in database.engines:
+        _known[engine] = (_compat.url_text(engine.url), dialect.identity)
+
+
+def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
+    deadline = time.monotonic() + lost.lock_timeout
+    while True:
+        try:
+            with _compat.connect_timeout():
+                identity = _ask(type(lost), engine, (lost.identity.name,))
+                if (identity.name, identity.place) != (lost.identity.name, lost.identity.place):
+                    identity = lost.identity  # which the next line refuses
+                return type(lost)(engine, identity, lost.lock_timeout)
+        except DatabaseTestCaseError:
+            raise
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise unreachable(error, engine, owner, "its engine") from error
+            time.sleep(0.1)  # a server that starts refuses connections at first

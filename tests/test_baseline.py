@@ -5,9 +5,9 @@ import unittest
 from dbtestcase.dialects.postgresql import emptying
 from dbtestcase.dialects.postgresql.baseline import Baseline
 from dbtestcase.errors import BlockedDatabaseError
+from tests import support
 from tests.baselines import BaselineCase
 from tests.dropping import dump, run
-from tests import support
 
 SHOP = (
     "CREATE TABLE person (id serial PRIMARY KEY, name text UNIQUE)",
@@ -47,9 +47,10 @@ class OwnerTest(BaselineCase):
                b bytea, n numeric, i interval, g int GENERATED ALWAYS AS (1 + 1) STORED,
                k int GENERATED ALWAYS AS IDENTITY, dropped int)""",
             "ALTER TABLE odd DROP COLUMN dropped",
-            r"""INSERT INTO odd VALUES ('it''s \ " , ) ( %s', 0.1::float8 + 0.2, now(), '{a,NULL,"b c"}',
-               '{"a":  1}', '\x00ff', 1.500, '1 mon 2 days'), (NULL, 'nan', 'infinity', '{}', 'null',
-               '', 'NaN', '0')""",
+            r"""INSERT INTO odd VALUES
+                ('it''s \ " , ) ( %s', 0.1::float8 + 0.2, now(), '{a,NULL,"b c"}', '{"a":  1}',
+                 '\x00ff', 1.500, '1 mon 2 days'),
+                (NULL, 'nan', 'infinity', '{}', 'null', '', 'NaN', '0')""",
             "INSERT INTO odd SELECT x::text FROM generate_series(1, 20) x",
         )
         self.assert_restores(baseline, "UPDATE odd SET f = 1 WHERE n IS NOT NULL")
@@ -319,7 +320,7 @@ class OwnerTest(BaselineCase):
 
 
 class SideEffectsTest(BaselineCase):
-    """What an owner cannot delete without side effects is truncated, or the rebuild is asked for."""
+    """What an owner cannot delete without side effects is truncated, or reported."""
 
     def test_a_trigger_that_writes_on_delete_is_not_fired(self):
         baseline = self.take(
@@ -354,7 +355,7 @@ class SideEffectsTest(BaselineCase):
     def test_rules_that_keep_rows_do_not_keep_them(self):
         baseline = self.take(
             "CREATE TABLE t (a int, gone bool)",
-            "CREATE RULE soft AS ON DELETE TO t DO INSTEAD UPDATE t SET gone = true WHERE a = old.a",
+            "CREATE RULE soft AS ON DELETE TO t DO INSTEAD UPDATE t SET gone = true",
             "CREATE TABLE n (a int)",
             "CREATE RULE keep AS ON DELETE TO n DO INSTEAD NOTHING",
         )

@@ -153,6 +153,17 @@ class ProvedTest(LedgerCase):
             "CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1'",
         )
 
+    def test_a_sequence_that_is_set_back_unused_beside_a_row(self):
+        baseline = self.take(*TABLES, "SELECT nextval('person_id_seq')")
+        for _ in range(5):
+            with self.raw() as connection:
+                cursor = connection.cursor()
+                cursor.execute("INSERT INTO orders DEFAULT VALUES")
+                cursor.execute("SELECT setval('person_id_seq', 7, false)")
+            self.assertIsNone(baseline.restore(self.control))
+            self.assertIsNone(baseline.matches(self.control))
+        self.assertFalse(baseline.proved)
+
     def insert(self):
         with self.raw() as connection:
             connection.cursor().execute(INSERT, {"name": "a"})
@@ -190,7 +201,7 @@ class SuspectTest(LedgerCase):
             "SELECT 1 -- it's\n; CREATE TABLE x (a text DEFAULT ' it')",
             "SELECT U&'\\0027'; CREATE TABLE x (a text DEFAULT U&'\\0027')",
             "WITH a AS (SELECT 1 AS b) SELECT b INTO x FROM a",
-            "UPDATE pg_class SET relname = 'Person' WHERE relname = 'person'",
+            "UPDATE pg_class SET reloptions = '{fillfactor=50}' WHERE relname = 'orders'",
             "DO 'BEGIN CREATE TABLE x (a int); END'",
             "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1 AS a",
         ):

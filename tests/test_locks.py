@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import threading
 import time
@@ -182,42 +181,6 @@ class InAReset(Shop):
             finally:
                 connection.connection.rollback()
                 thread.join(10)
-
-
-class PrintedBlockers(Shop):
-    """What a second terminal shows."""
-
-    def test_nothing_is_in_the_way(self) -> None:
-        stream = io.StringIO()
-        self.assertEqual(locks.print_blockers(self.control, stream), 0)
-        self.assertEqual(stream.getvalue(), '"blocks_shop_test": nothing is in the way.\n')
-
-    def test_a_holder_is_shown(self) -> None:
-        stream = io.StringIO()
-        with another_process(self.url, WRITE.text) as pid:
-            self.assertEqual(locks.print_blockers(self.control, stream), 1)
-        self.assertRegex(
-            stream.getvalue(),
-            r'\A"blocks_shop_test": 1 in the way:\n  pid %d of role "postgres" from 127.0.0.1,'
-            r' idle in transaction for 0.\d s, holds "parent"\n      last query: INSERT' % pid,
-        )
-
-    def test_watching_goes_on_until_it_is_interrupted(self) -> None:
-        class Stream(io.StringIO):
-            def write(self, text: str) -> int:
-                if "nothing" in text:
-                    raise KeyboardInterrupt
-                return super().write(text)
-
-        stream = Stream()
-        with another_process(self.url, WRITE.text) as pid:
-            timer = threading.Timer(
-                0.5, support.administer, ["SELECT pg_terminate_backend(%d)" % pid]
-            )
-            timer.start()
-            with self.assertRaises(KeyboardInterrupt):
-                locks.print_blockers(self.control, stream, watch=True, pause=0.1)
-        self.assertIn("1 in the way", stream.getvalue())
 
 
 class Words(unittest.TestCase):

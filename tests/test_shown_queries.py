@@ -1,3 +1,5 @@
+import contextlib
+import io
 import re
 import traceback
 import unittest
@@ -219,3 +221,10 @@ class AddTextTest(unittest.TestCase):
                 self.assertEqual(told.count("and more"), 1)
                 self.assertIsInstance(error, type(error))
                 self.assertEqual(type(error).__name__, said.split(":")[0].split(".")[-1])
+
+    def test_is_told_at_least_where_an_exception_cannot_say_more(self):
+        stream = io.StringIO()
+        with contextlib.redirect_stderr(stream):
+            told = self.told(KeyError("one"))
+        self.assertIn("KeyError: 'one'\n", told)
+        self.assertEqual((told + stream.getvalue()).count("and more\n"), 1)

@@ -20,7 +20,7 @@ _DESCRIPTION = "Looks at the databases that tests are run against, from outside 
 
 _EPILOG = """\
 An APP_OR_URL is one of
-  webapp:app                       a Flask application, or a function that makes it
+  webapp:app                       a Flask application, or what makes one
   webapp.database:engine           an Engine of SQLAlchemy
   tests.test_shop:ShopTest         a test class: its app, config, allowed_databases
   postgresql://localhost/app_test  a URL

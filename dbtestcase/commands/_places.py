@@ -29,6 +29,7 @@ class Place(NamedTuple):
     origin: str  # how one came to it
     base: str  # the configured database that it may be a sibling of
     run: Optional[int] = None  # the pid of the process that has it
+    exists: bool = True  # else the connection is to another database of the server
 
 
 class _Source(NamedTuple):
@@ -96,7 +97,7 @@ def control_of(engine: Any, origin: str) -> Tuple[Control, str]:
 def _of_engine(engine: Any, origin: str) -> Iterator[Place]:
     control, base = control_of(engine, origin)
     name = facts.database_name(control)
-    yield Place(control, name, origin, base)
+    yield Place(control, base, origin, base, exists=name == base)
     for member in family.members(control, base):
         if member.pid is not None and member.name != name:
             sibling = DIALECT.beside(engine, member.name)

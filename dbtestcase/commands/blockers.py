@@ -1,8 +1,9 @@
 """Tells who holds locks in test databases, and who waits for whom.
 
-Without an argument it looks at the databases of the runs that you have going on, from any folder;
-else at those of the last run, within the hour; else at the test databases of the server that
-DBTESTCASE_POSTGRESQL_URL names; else at what libpq connects to (PGHOST, PGDATABASE).
+Without an argument it looks at the databases of the runs that you have going
+on, in any folder; else at those of the last run, within the hour; else at the
+test databases of the server that DBTESTCASE_POSTGRESQL_URL names; else at what
+libpq connects to (PGHOST, PGDATABASE).
 
 examples:
   python -m dbtestcase blockers
@@ -85,13 +86,15 @@ def _look(places: Callable[[], Any]) -> List[Dict[str, Any]]:
 
 
 def _look_at(place: _places.Place) -> Dict[str, Any]:
+    found = {"database": place.name, "origin": place.origin, "run": place.run}
+    if not place.exists:
+        return dict(found, exists=False, backends=[], prepared=[])
     pids, gids = _blocked.everyone(place.control)
     queue = pids + server.waiting_for(place.control, pids)
     prepared = server.prepared_transactions(place.control)
     return {
-        "database": place.name,
-        "origin": place.origin,
-        "run": place.run,
+        **found,
+        "exists": True,
         "backends": [each._asdict() for each in server.backends(place.control, queue)],
         "prepared": [each._asdict() for each in prepared if each.gid in gids],
     }
@@ -135,6 +138,8 @@ def _show_place(output: Output, place: Dict[str, Any]) -> None:
     prepared = [server.Prepared(**each) for each in place["prepared"]]
     number = len(backends) + len(prepared)
     words = "%d in the way:" % number if number else "nothing is in the way."
+    if not place["exists"]:
+        words = "is not there."
     output.line('"%s": %s' % (place["database"], words))
     for backend in backends:
         output.lines(_blocked.of_backend(backend))

@@ -1,4 +1,6 @@
-"""Tells which databases a suite would clear, whether that is safe, and why. Changes nothing.
+"""Tells which databases a suite would clear, whether that is safe, and why.
+
+It changes nothing: the server itself is told to refuse whatever would.
 
 examples:
   python -m dbtestcase check webapp:app --config webapp.config.Testing

@@ -1,8 +1,9 @@
-"""Lists a test database and its siblings: the databases that parallel runs take instead of it.
+"""Lists a test database and its siblings, which parallel runs take instead of it.
 
-Each run has a database to itself. One that finds shop_test taken takes shop_test_2, or the next
-that is free, and creates it if need be. They stay for later runs; --drop-unused drops those that
-no run has and nobody is connected to, never the configured database itself.
+Each run has a database to itself. One that finds shop_test taken takes
+shop_test_2, or the next that is free, and creates it if need be. They stay for
+later runs; --drop-unused drops those that no run has and nobody is connected
+to, never the configured database itself.
 
 examples:
   python -m dbtestcase databases webapp:app --config webapp.config.Testing
@@ -11,7 +12,8 @@ examples:
 exit status:
   0  listed, and dropped where it was asked for
   1  a sibling that no run has could not be dropped; the text says why
-  2  could not tell, or refused: the database is not for tests, or cannot be reached
+  2  could not tell, or refused: the database is not for tests, or cannot be
+     reached
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Starts a throwaway PostgreSQL server and prints its URL.
 
-It is on a Unix socket that only you (and root) can reach, and ends with Ctrl-C or with the process
-that started the command. Where DBTESTCASE_POSTGRESQL_URL names a server, that one is used and
-nothing is started.
+It is on a Unix socket that only you (and root) can reach, and ends with Ctrl-C
+or with the process that started the command. Where DBTESTCASE_POSTGRESQL_URL
+names a server, that one is used and nothing is started.
 
 examples:
   python -m dbtestcase server

@@ -98,6 +98,9 @@ class SQLite:
         """Return what :meth:`identify` will say of a file."""
         return _identity_of(os.path.realpath(path))
 
+    def remember(self, lost: "SQLite") -> None:
+        """Go on with what was found before the file was replaced: nothing is kept of it."""
+
     def set_lock_timeout(self, seconds: float) -> None:
         """Bound the waits for the locks of others."""
         self.lock_timeout = seconds

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from ... import _compat
-from ...errors import ConfigurationError, UnsafeDatabaseError
+from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from .. import Identity, describe
 from . import claim as claiming
 from .baseline import Baseline
 from .control import Control
-from .databases import ensure_database, siblings
+from .databases import create_like, ensure_database, siblings
 from .drop import drop_everything, installed_extensions, inventory
 from .dump import dump
 from .properties import properties, restore_properties
 
 INSUFFICIENT_PRIVILEGE = "42501"
+# Drivers have no code for a connection that they find closed.
+_ENDED = (None, "57P01", "57P02", "08006", "08003")
 MAINTENANCE = "postgres"  # a database that servers have, for work on others
+
+_MAY_NOT_CREATE = """\
+the database "{0}" does not exist, and the role "{1}" may not create it. Nothing was touched.
+  Let a role that may run: CREATE DATABASE "{0}" OWNER "{1}"
+  or allow it to, once for all: ALTER ROLE "{1}" CREATEDB"""
 
 _IDENTIFY = """
 SELECT current_catalog::text, d.oid, d.datistemplate,
@@ -67,7 +74,12 @@ class PostgreSQL:
         The URL is no witness: arguments in it, ``connect_args``, a ``creator``, listeners, ``PG*``
         variables and service files all lead a connection elsewhere.
         """
-        return PostgreSQL._identify(_compat.spare_connection(engine))
+        try:
+            return PostgreSQL._identify(_compat.spare_connection(engine))
+        except Exception as error:
+            if _compat.sqlstate(error) not in _ENDED:
+                raise
+            return PostgreSQL.identify_anew(engine)  # the pool's connection was ended meanwhile
 
     @staticmethod
     def identify_anew(engine: Any) -> Identity:
@@ -81,22 +93,36 @@ class PostgreSQL:
             cursor.execute(_IDENTIFY)
             row = cursor.fetchone()
             cursor.close()
-        finally:
-            fairy.close()
+        except BaseException:
+            fairy.invalidate()
+            raise
+        fairy.close()
         return _identity(row)
 
-    def claim(self) -> bool:
-        """Take the database for this run until it ends; false where another run has it."""
-        return claiming.claim(self.control)
+    def remember(self, lost: "PostgreSQL") -> None:
+        """Go on with what was found in this very database over a connection that was lost."""
+        if lost.identity.key[-1] == self.identity.key[-1]:
+            self._found = lost._found
+
+    def claim(self, copier: int = 0) -> bool:
+        """Take the database for this run until it ends; false where another run has it.
+
+        :param copier: the backend by which this run itself has been copying it.
+        """
+        return claiming.claim(self.control, copier)
 
     def holder(self) -> Optional[str]:
         """Return a line about the run that has the database."""
         return claiming.holder(self.control)
 
-    def create_database(self, name: str) -> Optional[bool]:
-        """Create a database of the server; ``None`` where it is missing and may not be made."""
+    def can_lead(self, engine: Any) -> bool:
+        """Tell whether the connections of an engine can be led to another database."""
+        return claiming.can_lead(engine)
+
+    def create_sibling(self, name: str) -> Optional[bool]:
+        """Create a database like this one; ``None`` where it is missing and may not be made."""
         try:
-            return ensure_database(self.control, name)
+            return create_like(self.control, name)
         except Exception as error:
             if _compat.sqlstate(error) == INSUFFICIENT_PRIVILEGE:
                 return None
@@ -109,6 +135,7 @@ class PostgreSQL:
         :param error: what the attempt to connect said.
         :param allowed: tells whether a database of a name may be made.
         :return: the name of the created database, or ``None``.
+        :raises ServerError: if the role may not create it.
         """
         name = cls.missing(engine, error)
         if name is None or not allowed(name):
@@ -116,6 +143,10 @@ class PostgreSQL:
         control = cls.beside(engine, MAINTENANCE)
         try:
             ensure_database(control, name)
+        except Exception as refused:
+            if _compat.sqlstate(refused) != INSUFFICIENT_PRIVILEGE:
+                raise
+            raise ServerError(_MAY_NOT_CREATE.format(name, control.parts["username"])) from refused
         finally:
             control.close()
         return name
@@ -138,13 +169,19 @@ class PostgreSQL:
         with claiming.leading_to(engine, name):
             return Control(engine)
 
-    def sibling(self, engine: Any, name: str) -> Optional["PostgreSQL"]:
-        """Return another database of the server, or ``None`` if the engine will not lead there."""
+    def sibling(self, engine: Any, name: str, created: bool) -> "PostgreSQL":
+        """Return another database of the server; one just created gets this one's extensions."""
         with claiming.leading_to(engine, name):
             identity = self.identify_anew(engine)
             if identity.name != name:
-                return None
-            return PostgreSQL(engine, identity, self.lock_timeout)
+                raise UnsafeDatabaseError(
+                    'a connection to "%s" led to %s. Nothing was touched.'
+                    % (name, describe(identity))
+                )
+            made = PostgreSQL(engine, identity, self.lock_timeout)
+        if created:
+            made._found = (installed_extensions(self.control), properties(made.control))
+        return made
 
     def siblings(self) -> List[str]:
         """Return the names of this database and of its numbered siblings on the server."""
@@ -176,7 +213,9 @@ class PostgreSQL:
         return self.control.alive
 
     def close(self) -> None:
-        """Close the control connection."""
+        """Close the control connection, and leave the database to the next run at once."""
+        if self.alive:
+            claiming.release(self.control)
         self.control.close()
 
     def inventory(self) -> List[Tuple[str, str]]:

@@ -8,7 +8,7 @@ Nothing is ever deleted through a parent, whose children may be another database
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set
+from typing import Dict, Iterable, List, NamedTuple, Set
 
 from .questions import LARGE_OBJECTS, LEAVE_MARK
 from .rows import Rows

@@ -1,7 +1,7 @@
 """Which statements write rows or read them, and certainly do nothing else?
 
-Read are the bytes that were sent, with all values in them. Whatever is hard to read is not harmless:
-nobody loses anything by that but the time of a look at the catalog.
+Read are the bytes that were sent, with all values in them. Whatever is hard to read is not
+harmless: nobody loses anything by that but the time of a look at the catalog.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Statements that run before every test: prepared once on the control connection, kept for the run."""
+"""Statements that run before every test: prepared on the control connection, kept for the run."""
 
 from __future__ import annotations
 

@@ -20,5 +20,5 @@ class Snapshot(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """The transaction id, as the type ``xid`` has it, that all later ones are not older than."""
+        """The id, as the type ``xid`` has it, from which on transactions are later ones."""
         return str(self.xmax % 2**32)

@@ -70,7 +70,8 @@ def _watched_connection() -> type:
         def cursor(  # type: ignore[override]
             self, name: Any = None, cursor_factory: Any = None, **kwargs: Any
         ) -> Any:
-            factory: Any = cursor_factory or self.cursor_factory or cursor
+            own: Any = self.cursor_factory
+            factory: Any = cursor_factory or own or cursor
             if isinstance(factory, type) and issubclass(factory, cursor):
                 factory = _watched_cursor(factory)
             else:
@@ -132,11 +133,12 @@ def _unknown(connection: Any) -> None:
 
 
 @functools.lru_cache(maxsize=None)
-def _watched_cursor(factory: type) -> type:
+def _watched_cursor(factory: Any) -> Any:
     """Return a class of cursors that take note, and are otherwise what the factory makes."""
     if issubclass(factory, _Watching):
         return factory
-    return type(factory.__name__, (_Watching, factory), {"__module__": factory.__module__})
+    watched: type = type(factory.__name__, (_Watching, factory), {"__module__": factory.__module__})
+    return watched
 
 
 class _Watching:
