@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from . import chart, summary, targets
 from .subjects import SUBJECTS
@@ -13,15 +13,26 @@ from .summary import Place, Row, find
 HEAD = """Results
 =======
 
-Written by ``python3 -m benchmarks``. Each number is the time of one whole test, set-up and tear-down
-included, in milliseconds: the median, with the ratio to the plain outer-transaction recipe in the
-same rounds, and in brackets the quartiles of that ratio. "Reset" is what the test with 5 tables
-written (or as many as there are) takes more than the same test with no reset at all, which commits.
+Written by ``python3 -m benchmarks``. Each number is the time of one whole test, its set-up and
+tear-down included, in milliseconds: the median, with its ratio to that of SQLAlchemy's recipe for
+an outer transaction, and in brackets the quartiles of the ratios within each round. "Reset" is what
+the test that writes to 5 tables (or to as many as there are) takes more than the same test with no
+reset at all, whose rows are committed.
 
 %s
 
 Promises
 --------
+
+::
+
+%s
+
+Where the time goes
+-------------------
+
+In milliseconds, on the first server: the whole test, and in it the calls of the driver, with the
+server's work and the way there, and what is left to Python code, by whose it is.
 
 ::
 
@@ -59,7 +70,8 @@ def text_of(rows: List[Row], promises: List[targets.Target], results: Dict[str, 
     """Return the tables in reStructuredText."""
     where = ", ".join("%s %s" % item for item in results["environment"].items())
     lines = "\n".join("   " + targets.line(target) for target in promises)
-    parts = [HEAD % (where, lines)]
+    profiles = "\n".join("   " + line for line in results["profiles"])
+    parts = [HEAD % (where, lines, profiles)]
     for fsync, tables in sorted({(row.place.fsync, row.place.tables) for row in rows}):
         parts.append(table_of(rows, fsync, tables))
     return "\n".join(parts)
@@ -113,5 +125,5 @@ def grid(lines: List[List[str]]) -> str:
 
 
 def _row(cells: List[str], widths: List[int]) -> str:
-    pairs: List[Tuple[str, int]] = list(zip(cells, widths))
-    return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()
+    padded = [cell.ljust(widths[column]) for column, cell in enumerate(cells)]
+    return "  ".join(padded).rstrip()

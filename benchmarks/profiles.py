@@ -13,15 +13,14 @@ from typing import Any, Callable, Dict, List, NamedTuple
 
 import sqlalchemy as sa
 
-import dbtestcase
+from .quantiles import quartiles
 
-from .summary import quartiles
-
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _CALLS = ("execute", "executemany", "commit", "rollback")
 _FOLDERS = {
-    "dbtestcase": os.path.dirname(dbtestcase.__file__),
+    "dbtestcase": os.path.join(os.path.dirname(_HERE), "dbtestcase"),
     "SQLAlchemy": os.path.dirname(sa.__file__),
-    "the test": os.path.dirname(os.path.abspath(__file__)),
+    "the test": _HERE,
 }
 
 
@@ -97,7 +96,7 @@ def _names(builtin: str, call: str) -> bool:
 def line(title: str, found: Profile) -> str:
     """Return a profile as a line of text, in milliseconds."""
     parts = sorted(found.python.items(), key=lambda item: -item[1])
-    return "%-40s %6.2f = %5.1f driver calls %6.2f + %s" % (
+    return "%-52s %6.2f = %4.1f driver calls %6.2f; Python: %s" % (
         title,
         found.total * 1e3,
         found.calls,

@@ -44,13 +44,13 @@ def measure(
     :return: for each cell, by number of round, the seconds that each test took.
     """
     share = seconds / (len(workers) * len(written))
-    plans = [plan_for(worker, written, rounds, share) for worker in workers]
+    plans = [(worker, plan_for(worker, written, rounds, share)) for worker in workers]
     found: Dict[Cell, Dict[int, List[float]]] = {}
     for number in range(rounds):
         say("round %d of %d" % (number + 1, rounds))
         jobs = [
             (worker, plan, tables)
-            for worker, plan in zip(workers, plans)
+            for worker, plan in plans
             for tables in written
             if takes_part(plan, number, rounds)
         ]

@@ -13,10 +13,10 @@ from typing import Any, Dict, Iterator, List
 import psycopg2
 import sqlalchemy as sa
 
-from . import checkouts, drift, outputs, targets
+from . import checkouts, drift, outputs, profiles, targets
 from .rounds import measure
 from .servers import Server
-from .subjects import OURS, PLAIN, SUBJECTS, Subject, available
+from .subjects import OURS, OURS_ROLLBACK, PLAIN, SUBJECTS, Subject, available
 from .summary import Row, rows_of
 from .workers import Worker
 
@@ -38,15 +38,16 @@ def main() -> int:
     rows: List[Row] = []
     results: Dict[str, Any] = {}
     promises: List[targets.Target] = []
-    for fsync in (False, True):
+    for fsync in options.fsync:
         with server(fsync) as running:
             results.setdefault("environment", environment(running))
             for tables in options.tables:
                 rows += measured(running, tables, options)
             promises += targets.of_rows(rows, fsync)
-            if not fsync:
+            if fsync == options.fsync[0]:
                 results["checkout"] = checkout(running, options)
                 results["drift"] = long_suite(running, options)
+                results["profiles"] = where_it_goes(running, options)
     promises.append(targets.of_checkout(results["checkout"]["cost_us"]))
     promises.append(targets.of_drift(results["drift"][OURS]["ratio"], options.resets))
     outputs.write(options.output, rows, promises, results)
@@ -60,11 +61,14 @@ def read_options() -> Any:
     parser.add_argument("--quick", action="store_true", help="less exact, in a minute or two")
     parser.add_argument("--tables", default="10,50,200", help="how many tables: %(default)s")
     parser.add_argument("--written", default="0,1,5,all", help="written by a test: %(default)s")
+    parser.add_argument("--fsync", default="off,on", help="of the servers: %(default)s")
     parser.add_argument("--rounds", type=int, default=16, help="at most: %(default)s")
+    parser.add_argument("--resets", type=int, help="tests of the long suite: %d" % RESETS)
     parser.add_argument("--output", default=FOLDER, help="folder for the results")
     options = parser.parse_args()
+    options.fsync = [word == "on" for word in options.fsync.split(",")]
     options.tables = [int(number) for number in options.tables.split(",")]
-    options.resets = RESETS // 10 if options.quick else RESETS
+    options.resets = options.resets or (RESETS // 10 if options.quick else RESETS)
     return options
 
 
@@ -101,7 +105,7 @@ def checkout(running: Server, options: Any) -> Dict[str, float]:
 
 
 def long_suite(running: Server, options: Any) -> Dict[str, Any]:
-    tables = 50 if 50 in options.tables else options.tables[0]
+    tables = usual(options)
     pair = [each for each in SUBJECTS if each.key in (OURS, PLAIN)]
     with workers(running, pair, tables, "long suite") as started:
         found = drift.measure(started, min(5, tables), options.resets, say)
@@ -109,6 +113,25 @@ def long_suite(running: Server, options: Any) -> Dict[str, Any]:
         key: {"first_ms": first * 1e3, "last_ms": last * 1e3, "ratio": last / first}
         for key, (first, last) in found.items()
     }
+
+
+def where_it_goes(running: Server, options: Any) -> List[str]:
+    """Profile the plain recipe and ours, with nothing written and with some tables."""
+    tables = usual(options)
+    subjects = [each for each in SUBJECTS if each.key in (PLAIN, OURS_ROLLBACK, OURS)]
+    lines = []
+    with workers(running, subjects, tables, "profiles") as started:
+        for written in (0, min(5, tables)):
+            for worker in started:
+                title = "%s, %d written" % (worker.subject.title, written)
+                found = worker.profile(written, 20 if options.quick else 200)
+                lines.append(profiles.line(title, found))
+    return lines
+
+
+def usual(options: Any) -> int:
+    """Return the number of tables that most is told about."""
+    return 50 if 50 in options.tables else int(options.tables[0])
 
 
 @contextlib.contextmanager
@@ -128,10 +151,12 @@ def workers(
     """Start a worker for each subject, and end them all."""
     started: List[Worker] = []
     try:
+        say("%s: making the tables of %d subjects" % (what, len(subjects)))
         for subject in subjects:
-            say("%s, making the tables of: %s" % (what, subject.title))
             name = "%s_%d_test" % (subject.key.replace("-", "_"), tables)
             started.append(Worker(subject, running.database(name), tables))
+        for worker in started:
+            worker.ready()
         running.settle()
         yield started
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from .quantiles import quartiles
 from .rounds import Cell, all_times, pairs
 from .subjects import NO_RESET, PLAIN
 
@@ -60,19 +61,6 @@ def reset_of(found: Found, cell: Cell, median: float) -> Optional[float]:
     if cell.subject == NO_RESET or cell.subject.startswith("django"):
         return None
     return median - statistics.median(all_times(found[Cell(NO_RESET, cell.written)]))
-
-
-def quartiles(values: List[float]) -> Tuple[float, float]:
-    """Return the first and third quartile, between the values that are there."""
-    ordered = sorted(values)
-    return _at(ordered, 0.25), _at(ordered, 0.75)
-
-
-def _at(ordered: List[float], part: float) -> float:
-    position = part * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
 def find(rows: List[Row], subject: str, place: Place) -> Optional[Row]:

@@ -6,14 +6,19 @@ process measures at a time; the others wait.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import multiprocessing
 import sys
 import time
 import traceback
 import unittest
-from typing import Any, List
+from typing import Any, Iterator, List
 
+from .profiles import Profile, profile
 from .subjects import Subject
+
+NAMES = ("measured", "measured_again")
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -33,6 +38,9 @@ class Worker:
         self._process = _spawn.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
+
+    def ready(self) -> None:
+        """Wait until its tables are made."""
         self._answer()
 
     def burst(self, written: int, tests: int) -> List[float]:
@@ -41,7 +49,12 @@ class Worker:
         :param written: how many tables each test writes to.
         :param tests: how many tests.
         """
-        self._pipe.send((written, tests))
+        self._pipe.send((run_class, written, tests))
+        return self._answer()  # type: ignore[no-any-return]
+
+    def profile(self, written: int, tests: int) -> Profile:
+        """Run one class of tests with a profiler; return where the time of one goes."""
+        self._pipe.send((profile_class, written, tests))
         return self._answer()  # type: ignore[no-any-return]
 
     def close(self) -> None:
@@ -65,8 +78,8 @@ def serve(pipe: Any, subject: Subject, url: Any, tables: int) -> None:
         case_class.prepare(url, tables)
         pipe.send([])
         while True:
-            case_class.written, tests = pipe.recv()
-            pipe.send(run_class(case_class, tests))
+            measure, case_class.written, tests = pipe.recv()
+            pipe.send(measure(case_class, tests))
     except EOFError:
         pass
     except Exception:
@@ -74,10 +87,25 @@ def serve(pipe: Any, subject: Subject, url: Any, tables: int) -> None:
 
 
 def run_class(case_class: Any, tests: int) -> List[float]:
-    """Run a class of as many equal tests; return the seconds of each."""
+    """Run a class of as many tests, equal but for their names; return the seconds of each."""
+    with class_of(case_class):
+        return [seconds_of(case_class(NAMES[number % 2])) for number in range(tests)]
+
+
+def profile_class(case_class: Any, tests: int) -> Profile:
+    """Run a class of as many tests with and without a profiler."""
+    numbers = itertools.count()
+    with class_of(case_class):
+        return profile(lambda: seconds_of(case_class(NAMES[next(numbers) % 2])), tests)
+
+
+@contextlib.contextmanager
+def class_of(case_class: Any) -> Iterator[None]:
+    """Set up a class of tests as a runner does, and tear it down."""
+    case_class.measured_again = case_class.measured
     case_class.setUpClass()
     try:
-        return [seconds_of(case_class("measured")) for _ in range(tests)]
+        yield
     finally:
         case_class.tearDownClass()
         if hasattr(case_class, "doClassCleanups"):

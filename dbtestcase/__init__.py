@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import _pairs
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .errors import (
     BlockedDatabaseError,
@@ -13,6 +14,7 @@ from .errors import (
     UnsafeDatabaseError,
     UnsupportedDatabaseError,
 )
+from .forbidding import allow_database_access, forbid_database_access
 from .testcase import DatabaseMixin, DatabaseTestCase
 
 if TYPE_CHECKING:
@@ -30,8 +32,13 @@ __all__ = [
     "ServerError",
     "UnsafeDatabaseError",
     "UnsupportedDatabaseError",
+    "allow_database_access",
+    "forbid_database_access",
     "temporary_postgresql",
 ]
+
+
+_pairs.watch_imports()
 
 
 def __getattr__(name: str) -> Any:

@@ -24,10 +24,14 @@ def duration(seconds: Optional[float]) -> str:
     return "%d min" % (seconds / 60) if seconds < 7200 else "%d h" % (seconds / 3600)
 
 
-def of_backend(backend: Backend) -> List[str]:
-    """Return the lines about one backend: who, since when, what it holds, what it ran."""
+def of_backend(backend: Backend, since: Optional[float] = None) -> List[str]:
+    """Return the lines about one backend: who, since when, what it holds, what it ran.
+
+    :param since: where it is of this process, the time of ``time.monotonic()`` of its state.
+    """
     checkout = _checkouts.of_pid(backend.pid)
-    parts = ["pid %d %s%s" % (backend.pid, _name(backend), _origin(backend, checkout))]
+    ours = checkout is not None or since is not None
+    parts = ["pid %d %s%s" % (backend.pid, _name(backend), _origin(backend, ours))]
     if backend.state is None:
         parts.append("its state and query are hidden from this role")
     else:
@@ -42,6 +46,8 @@ def of_backend(backend: Backend) -> List[str]:
         lines.append("      %s: %s" % (said, _short(backend.query)))
     if checkout is not None:
         lines.append("      " + of_checkout(checkout))
+    elif ours:
+        lines.append("      used past SQLAlchemy by " + _place(_checkouts.unseen(since)))
     return lines
 
 
@@ -94,9 +100,15 @@ def everyone(control: Any) -> Tuple[List[int], List[str]]:
 def lines_about(control: Any, pids: List[int], gids: List[str]) -> List[str]:
     """Return the lines about backends, those that they wait for, and prepared transactions."""
     queue = pids + server.waiting_for(control, pids)
+    now = time.monotonic()  # before asking: the next test has begun since then
     named = server.backends(control, queue)
+    ours = _checkouts.our_pids()
     roots_first = sorted(named, key=lambda each: bool(each.blocked_by))
-    said = [line for each in roots_first for line in of_backend(each)]
+    said = [
+        line
+        for each in roots_first
+        for line in of_backend(each, now - (each.seconds or 0.0) if each.pid in ours else None)
+    ]
     for transaction in server.prepared_transactions(control):
         if transaction.gid in gids:
             said += of_prepared(transaction, _settling.prepared.get(transaction.gid))
@@ -131,8 +143,8 @@ def _name(backend: Backend) -> str:
     return 'of role "%s"' % backend.role if backend.role else "of the server itself"
 
 
-def _origin(backend: Backend, checkout: Any) -> str:
-    if checkout is not None:
+def _origin(backend: Backend, ours: bool) -> str:
+    if ours:
         return " of this process"
     if backend.address:
         return " from %s" % backend.address

@@ -32,6 +32,17 @@ class Place:
         self.since = time.monotonic()
 
 
+def unseen(since: Optional[float]) -> Place:
+    """Return the place of something opened past SQLAlchemy: the test is known by the time alone.
+
+    :param since: a time of ``time.monotonic()`` at which it was last at work.
+    """
+    place = Place()
+    place.since = since or place.since
+    place.test, place.lines = _where.test_at(place.since), []
+    return place
+
+
 class Checkout(Place):
     """One connection that somebody has checked out of a pool, and where that was."""
 
@@ -83,8 +94,7 @@ def watch() -> None:
     sa.event.listen(Pool, "checkin", _checked_in)
     sa.event.listen(Pool, "detach", _detached)
     _compat.listen_to_connections(_connected)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_leave_to_parent)
+    _compat.listen_to_raw_use(_used_raw)
 
 
 def opened() -> List[Checkout]:
@@ -119,6 +129,11 @@ def of_pid(pid: int) -> Optional[Checkout]:
     return None
 
 
+def our_pids() -> List[Optional[int]]:
+    """Return the backends that this process is connected to, pooled or not."""
+    return [_compat.backend_pid(each) for each in _compat.driver_connections()]
+
+
 def is_out(record: Any) -> bool:
     """Tell whether a pool's record is checked out."""
     return id(record) in _open
@@ -133,8 +148,18 @@ def forget(fairy: Any) -> None:
 
 
 def was_forked() -> bool:
-    """Tell whether this process was forked after the watch began."""
+    """Tell whether this process was forked."""
     return _forked
+
+
+def leave_to_parent() -> None:
+    """Forget, in a forked process, what the parent has checked out."""
+    global _forked
+    _forked = True
+    held = list(_open.values()) + _more
+    _inherited.extend((each, each.fairy(), each.owner) for each in held)
+    _open.clear()
+    del _more[:]
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
@@ -163,18 +188,13 @@ def _connected(connection: Any) -> None:
         checkout.connection = weakref.ref(connection)
 
 
+def _used_raw(fairy: Any) -> None:
+    fairy.info[RAW] = True
+
+
 def _called_by_us() -> bool:
     """Tell whether the code that called SQLAlchemy is a part of this package."""
     frame: Any = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(_SQLALCHEMY):
         frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith(_PACKAGE)
-
-
-def _leave_to_parent() -> None:
-    global _forked
-    _forked = True
-    held = list(_open.values()) + _more
-    _inherited.extend((each, each.fairy(), each.owner) for each in held)
-    _open.clear()
-    del _more[:]

@@ -123,6 +123,8 @@ def engine_lookup(db: Any, app: Any) -> Callable[[], Dict[Optional[str], Any]]:
     if hasattr(type(db), "engines"):
         with app.app_context():
             live = db.engines
+        if is_lite(db):
+            return lambda: {lite_bind_key(name): engine for name, engine in live.items()}
         return lambda: dict(live)
 
     def configured() -> Dict[Optional[str], Any]:
@@ -188,10 +190,10 @@ def current_app_context() -> Any:
     """Return the application context that is on top, or ``None``."""
     import flask.globals
 
-    variable = getattr(flask.globals, "_cv_app", None)
-    if variable is not None:
-        return variable.get(None)
-    return flask.globals._app_ctx_stack.top
+    known: Any = flask.globals
+    if hasattr(known, "_cv_app"):
+        return known._cv_app.get(None)
+    return known._app_ctx_stack.top
 
 
 def pop_context_left_open() -> None:
@@ -207,10 +209,10 @@ def current_request_context() -> Any:
     """Return the request context that is on top, or ``None``."""
     import flask.globals
 
-    variable = getattr(flask.globals, "_cv_request", None)
-    if variable is not None:
-        return variable.get(None)
-    return flask.globals._request_ctx_stack.top
+    known: Any = flask.globals
+    if hasattr(known, "_cv_request"):
+        return known._cv_request.get(None)
+    return known._request_ctx_stack.top
 
 
 def _app_context_brought_by(request: Any) -> Any:
@@ -233,6 +235,11 @@ def add_class_cleanup(case: type, function: Callable[[], Any]) -> None:
 def has_class_cleanups(case: type) -> bool:
     """Tell whether unittest runs clean-ups of a class, as it does from Python 3.8 on."""
     return hasattr(case, "addClassCleanup")
+
+
+def tells_sub_tests_at_once() -> bool:
+    """Tell whether a result hears of a sub-test before its test is over, as from Python 3.11 on."""
+    return sys.version_info >= (3, 11)
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -358,6 +365,24 @@ def listen_to_connections(connected: Callable[[Any], None]) -> None:
         sa.event.listen(engine, "engine_connect", connected)
 
 
+def listen_to_raw_use(used: Callable[[Any], None]) -> None:
+    """Have a function called with every pooled connection that a Connection is asked for.
+
+    Through it statements are run that SQLAlchemy does not see. Its own requests do not count, nor
+    do those of this package.
+    """
+    ordinary: Any = sa.engine.Connection.connection
+    passed_over = tuple(os.path.dirname(os.path.abspath(name)) for name in (sa.__file__, __file__))
+
+    def connection(self: Any) -> Any:
+        fairy = ordinary.fget(self)
+        if not sys._getframe(1).f_code.co_filename.startswith(passed_over):
+            used(fairy)
+        return fairy
+
+    setattr(sa.engine.Connection, "connection", property(connection, doc=ordinary.__doc__))
+
+
 def fairy_of(connection: Any) -> Any:
     """Return the pooled connection that a SQLAlchemy Connection holds now, or ``None``."""
     held = vars(connection)
@@ -386,13 +411,26 @@ def connections_of_session(session: Any) -> List[Any]:
     return found
 
 
+_PREPARED_STATUS = 5  # psycopg2.extensions.STATUS_PREPARED
+
+
 def driver_connections() -> List[Any]:
     """Return every psycopg2 and psycopg connection of this process, pooled or not."""
     names = (("psycopg2.extensions", "connection"), ("psycopg", "Connection"))
     kinds = tuple(
         getattr(sys.modules[module], name) for module, name in names if module in sys.modules
     )
-    return [each for each in gc.get_objects() if isinstance(each, kinds)] if kinds else []
+    # isinstance() would wake objects that pretend to be of another class.
+    return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
+
+
+def roll_prepared_back(dbapi: Any) -> bool:
+    """Roll back what a driver's connection prepared (2PC) and has not ended; tell whether."""
+    state = getattr(dbapi, "_tpc", None)  # of psycopg 3: the name, and whether it was prepared
+    if getattr(dbapi, "status", None) != _PREPARED_STATUS and not (state and state[1]):
+        return False
+    dbapi.tpc_rollback()
+    return True
 
 
 def registered_sessions(scoped: Any) -> Dict[Any, Any]:
@@ -439,7 +477,7 @@ def last_rows(cursor: Any) -> List[Any]:
 
 def location(dbapi: Any) -> Any:
     """Return host, port and name of the database that a PostgreSQL connection leads to."""
-    info = getattr(dbapi, "info", None)
+    info: Any = getattr(dbapi, "info", None)
     if getattr(dbapi, "closed", False) or not hasattr(info, "dbname"):
         return None
     host = info.host or ""
@@ -471,7 +509,7 @@ def in_place_of(error: Any, kind: type, text: str) -> Any:
 
     It keeps the arguments and attributes of the first, and pickles as the second.
     """
-    both = type(
+    both: Any = type(
         kind.__name__,
         (kind, type(error)),
         {
@@ -714,3 +752,81 @@ def loaded_version(module: str) -> Optional[str]:
         return str(version(module.replace("_", "-")))
     except Exception:  # no such module before Python 3.8, no distribution of this name
         return str(getattr(sys.modules[module], "__version__", "?")).split()[0]
+
+
+# --- forked processes ---------------------------------------------------------------------------
+
+
+def engines_and_pooled_connections() -> Tuple[List[Any], List[Any]]:
+    """Return every engine of this process, and what its pools have handed out and not got back."""
+    from sqlalchemy.pool.base import _ConnectionFairy
+
+    engines, fairies = [], []
+    for each in gc.get_objects():
+        kind = type(each)  # isinstance() would wake objects that pretend to be of another class
+        if issubclass(kind, sa.engine.Engine):
+            engines.append(each)
+        elif issubclass(kind, _ConnectionFairy) and dbapi_connection(each) is not None:
+            fairies.append(each)
+    return engines, fairies
+
+
+def part_with_connection(fairy: Any) -> Any:
+    """Take the driver's connection from a pooled one, without a word to the server; return it."""
+    name = "dbapi_connection" if hasattr(fairy, "dbapi_connection") else "connection"
+    dbapi, record = getattr(fairy, name), fairy._connection_record
+    setattr(fairy, name, None)
+    if record is not None:
+        setattr(record, name if hasattr(record, name) else "connection", None)
+        record.fairy_ref = None  # so that nothing is rolled back when the fairy is thrown away
+    return dbapi
+
+
+def is_in_memory(pool: Any) -> bool:
+    """Tell whether a pool's connections are to databases in memory, which are nowhere else."""
+    dialect = getattr(pool, "_dialect", None)
+    return getattr(dialect, "name", None) == "sqlite" and has_one_connection(pool)
+
+
+# --- Flask-SQLAlchemy-Lite ----------------------------------------------------------------------
+
+
+def is_lite(db: Any) -> bool:
+    """Tell whether an extension is Flask-SQLAlchemy-Lite, which names its engines otherwise."""
+    return hasattr(type(db), "sessionmaker")
+
+
+def lite_bind_key(name: Optional[str]) -> Optional[str]:
+    """Return the bind key of a named engine: there is none for the default one."""
+    return None if name == "default" else name
+
+
+def lite_sessions() -> Dict[str, Any]:
+    """Return the sessions of the present application context; what is taken out is forgotten."""
+    from flask import g
+
+    return g.setdefault("_sqlalchemy_sessions", {})  # type: ignore[no-any-return]
+
+
+def engine_settings(db: Any, app: Any) -> Dict[Optional[str], Any]:
+    """Return what an app's configuration says of each engine, by bind key.
+
+    A URL, or from version 3 on the options of ``create_engine()``, which may have the URL.
+    """
+    if is_lite(db):
+        named = app.config.get("SQLALCHEMY_ENGINES") or {}
+        return {lite_bind_key(name): setting for name, setting in named.items()}
+    settings = dict(app.config.get("SQLALCHEMY_BINDS") or {})
+    options = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
+    if app.config.get("SQLALCHEMY_DATABASE_URI") is not None:
+        settings[None] = app.config["SQLALCHEMY_DATABASE_URI"]
+    elif options.get("url") is not None:
+        settings[None] = options["url"]
+    return settings
+
+
+def engine_setting(db: Any, key: Optional[str]) -> str:
+    """Return how the setting is written that says where the engine of a bind key leads to."""
+    if is_lite(db):
+        return 'SQLALCHEMY_ENGINES["%s"]' % (key or "default")
+    return 'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI"

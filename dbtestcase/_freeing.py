@@ -14,6 +14,7 @@ _KEPT = 8  # raw connections that their owners may go on using after the test th
 
 # Raw connections that were rolled back and left to their owners, the oldest first.
 _left_to_owners: Deque[Any] = collections.deque()
+_inherited: List[Any] = []
 
 
 class Freeing:
@@ -144,6 +145,12 @@ class Freeing:
             if _compat.transaction_status(dbapi) in (None, _compat.IDLE):
                 return True
         return False
+
+
+def leave_to_parent() -> None:
+    """Leave what was left to its owners, in a forked process, to the parent: it may be in use."""
+    _inherited.extend(_left_to_owners)
+    _left_to_owners.clear()
 
 
 def held_by(session: Any) -> List[_checkouts.Checkout]:

@@ -40,11 +40,14 @@ LOG_LINES = 15
 PORT = 5432  # part of the socket's name; in the URL, so that PGPORT leads nowhere else
 LONGEST_BASE = 60  # the path of a socket may have 103 bytes; our own part of it needs 34
 
-# It is there before anything has to be removed, so it reads the directory of programs from the
-# pipe. The word it prints tells how the start went. Signals are for the suite, not for the guard.
+# The guard is there before anything has to be removed: it makes the directory itself, tells its
+# name, reads where the programs are, and tells in a word how the start went. Signals are for the
+# suite, not for the guard.
 GUARD = """
-directory=$1 username=$2
+base=$1 username=$2
 trap '' HUP INT PIPE QUIT TERM
+directory=$(mktemp -d "$base/dbtestcase-XXXXXXXX") || exit
+echo "$directory"
 create() {
     "$bin/initdb" -D "$directory/data" -U "$username" -E UTF8 --locale="$1" \
         --auth-local=trust --auth-host=reject --no-sync
@@ -80,12 +83,13 @@ class PrivateServer:
         account = server_account()
         found = find_binaries(account, binaries)
         self.username = username
+        self.directory = ""  # until the guard has made it
         try:
-            self.directory = _make_directory(account)
             self._guard = self._start_guard(account)
         except OSError as error:
             raise ServerError("cannot start a private PostgreSQL server: %s" % error) from error
         try:
+            self.directory = self._told_directory()
             self._start(found, account, settings)
             self._await_start(found, began)
         except BaseException:
@@ -117,19 +121,24 @@ class PrivateServer:
         self._guard.returncode = 0  # not our child: nothing to wait for, nothing to warn about
 
     def _start_guard(self, account: Optional[Account]) -> Any:
-        try:
-            return subprocess.Popen(
-                ["/bin/sh", "-c", GUARD, "dbtestcase-guard", self.directory, self.username],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                universal_newlines=True,
-                start_new_session=True,
-                **run_options(account),
+        return subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "dbtestcase-guard", _base(account), self.username],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+            start_new_session=True,
+            **run_options(account),
+        )
+
+    def _told_directory(self) -> str:
+        directory: str = self._guard.stdout.readline().strip()
+        if not directory:
+            raise ServerError(
+                "cannot start a private PostgreSQL server: it found no room for its directory.\n"
+                "  Set TMPDIR to a short path that everybody may write to.\n" + REMEDY
             )
-        except BaseException:
-            os.rmdir(self.directory)
-            raise
+        return directory
 
     def _start(
         self, found: Binaries, account: Optional[Account], settings: Mapping[str, object]
@@ -184,25 +193,22 @@ def _readable(stream: Any, deadline: float) -> bool:
         return bool(selector.select(max(0.0, deadline - time.monotonic())))
 
 
-def _make_directory(account: Optional[Account]) -> str:
-    """Return a new directory, closed to others, with room for the name of a socket in its path."""
+def _base(account: Optional[Account]) -> str:
+    """Return where to make the server's directory, with room for a socket's name in the path."""
     bases = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
-    base = next((base for base in bases if _suits(base, account)), "/tmp")
-    directory = tempfile.mkdtemp(prefix="dbtestcase-", dir=base)
-    if account:
-        os.chown(directory, account.uid, account.gid)
-    return directory
+    return next((base for base in bases if _suits(base, account)), "/tmp")
 
 
 def _suits(base: str, account: Optional[Account]) -> bool:
-    """Tell whether a path fits a socket and a URL as it is, and the account may pass through."""
+    """Tell whether a path fits a socket and a URL as it is, and the account may write there."""
     if len(base) > LONGEST_BASE or not re.match(r"[\w./-]+\Z", base, re.ASCII):
         return False
     if not account:
         return os.access(base, os.W_OK | os.X_OK)
     parts = os.path.realpath(base).split("/")
     paths = ["/".join(parts[: n + 1]) or "/" for n in range(len(parts))]
-    return all(os.stat(path).st_mode & stat.S_IXOTH for path in paths)
+    passes = all(os.stat(path).st_mode & stat.S_IXOTH for path in paths)
+    return passes and bool(os.stat(base).st_mode & stat.S_IWOTH)
 
 
 def _write_settings(directory: str, settings: Mapping[str, object]) -> None:

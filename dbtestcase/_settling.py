@@ -87,6 +87,8 @@ _dry_pool: DryPool
 _lasting: Dict[str, Union[str, bool]] = {}
 # Where this process prepared transactions (2PC), by their names.
 prepared: Dict[str, _checkouts.Place] = {}
+# What a process that forked had in use, which is not to be let go of.
+_inherited: List[Any] = []
 
 
 def watch(dry_pool: DryPool) -> None:
@@ -129,6 +131,15 @@ def end() -> None:
             session.spoiled_by = session.spoiled_by or test
             if not _checkouts.is_out(record):
                 _throw_away(record)
+
+
+def leave_to_parent() -> None:
+    """Leave the connections that the running test uses, in a forked process, to the parent."""
+    if _running is not None:
+        _inherited.append((dict(_running.used), dict(_running.controls)))
+        _running.used.clear()
+        _running.controls.clear()
+    prepared.clear()
 
 
 def _throw_away(record: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+import time
 import unittest
 from types import FrameType
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -19,6 +20,7 @@ _RUNNER_CALLS = ("run", "debug", "doCleanups", "doClassCleanups")
 
 _kinds: Dict[str, int] = {}
 _test: Optional[str] = None
+_began: List[Tuple[float, str]] = []  # when each test of the run began, the first one first
 
 
 class Line(NamedTuple):
@@ -41,6 +43,19 @@ def set_current_test(name: Optional[str]) -> None:
     """Remember which test runs now; None when it is over."""
     global _test
     _test = name
+    if name:
+        _began.append((time.monotonic(), name))
+
+
+def test_at(moment: float) -> Optional[str]:
+    """Return the name of the test that ran, or had run last, at a moment.
+
+    :param moment: a time of ``time.monotonic()``.
+    """
+    for began, name in reversed(_began):
+        if began <= moment:
+            return name
+    return None
 
 
 def user_line() -> Optional[Line]:

@@ -49,7 +49,7 @@ def announce(dialect: Any, base: str) -> None:
         parts = dict(dialect.control.parts, base=base)
         if parts not in content["databases"]:
             content["databases"].append(parts)
-        _write(_own_file(), content)
+        write(_own_file(), json.dumps(content))
 
 
 def runs() -> List[Run]:
@@ -66,8 +66,8 @@ def runs() -> List[Run]:
 
 def last_run() -> Optional[Run]:
     """Return the run that ended last, if that was within the hour."""
-    path = os.path.join(_folder(), _LAST)
-    content = _read(path) if _is_ours(_folder()) else None
+    path = os.path.join(folder(), _LAST)
+    content = _read(path) if _is_ours(folder()) else None
     if content is None:
         return None
     ended = os.path.getmtime(path)
@@ -87,13 +87,14 @@ def _new() -> Dict[str, Any]:
     return {"pid": os.getpid(), "folder": os.getcwd(), "since": time.time(), "databases": []}
 
 
-def _folder() -> str:
+def folder() -> str:
+    """Return the folder of the files, which need not be there yet."""
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
     return os.path.join(tempfile.gettempdir(), "dbtestcase-%s" % user)
 
 
 def _own_file() -> str:
-    return os.path.join(_folder(), "%d.json" % os.getpid())
+    return os.path.join(folder(), "%d.json" % os.getpid())
 
 
 def _is_ours(folder: str) -> bool:
@@ -109,22 +110,23 @@ def _is_ours(folder: str) -> bool:
 
 
 def _files() -> Iterator[str]:
-    folder = _folder()
-    if _is_ours(folder):
-        for name in os.listdir(folder):
+    own = folder()
+    if _is_ours(own):
+        for name in os.listdir(own):
             if name.endswith(".json") and name != _LAST:
-                yield os.path.join(folder, name)
+                yield os.path.join(own, name)
 
 
-def _write(path: str, content: Dict[str, Any]) -> None:
-    folder = os.path.dirname(path)
+def write(path: str, content: str) -> None:
+    """Write a file of the folder, if nobody else can have put it or the folder there."""
+    own = os.path.dirname(path)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    if not _is_ours(folder):
+        os.mkdir(own, 0o700)
+    if not _is_ours(own):
         return
-    unfinished = path[: -len(".json")] + ".new"
+    unfinished = os.path.join(own, "%d.new" % os.getpid())
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
+        file.write(content)
     os.replace(unfinished, path)
 
 

@@ -47,7 +47,7 @@ def build_schema(case: Any, target: Any, databases: List[Any], key: schema.Key) 
             database.dialect.forget_connections(database.engines)
         with target.context():
             case.create_tables()
-            _commit(target.session)
+            target.commit_session()
             target.remove_session()
         for database in databases:
             database.schema = database.data = database.dialect.take_baseline()
@@ -64,7 +64,7 @@ def load_rows(case: Any, target: Any, databases: List[Any], key: Optional[schema
         before = set(vars(case))
         with target.context():
             case.load_data()
-            _commit(target.session)
+            target.commit_session()
             target.remove_session()
         type(case)._dbtestcase_loaded = _new_attributes(case, before)
     for database in databases:
@@ -82,10 +82,3 @@ def _what_is_made(case: Any, target: Any, databases: List[Any]) -> str:
 
 def _new_attributes(case: Any, before: Set[str]) -> Dict[str, Any]:
     return {name: value for name, value in vars(case).items() if name not in before}
-
-
-def _commit(session: Any) -> None:
-    """Commit what was left pending in the scoped session, as no test would see it otherwise."""
-    registry = getattr(session, "registry", None)
-    if registry is not None and registry.has():
-        session.commit()

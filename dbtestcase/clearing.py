@@ -7,6 +7,7 @@ from typing import Any, Callable, List, NoReturn, Optional, TypeVar
 from . import locks, report, safeguard, sessions
 
 _LOST = "the connection that clears was lost"
+_LATE = 0.5  # seconds to free what is in the way, once a lock was waited for in vain
 
 Result = TypeVar("Result")
 
@@ -66,7 +67,7 @@ def _unblocked(
     except Exception as error:
         if exclusive or not locks.is_lock_timeout(error):
             _raise_told(error, database, case, what)
-    sessions.warn(_freed(database, case, exclusive=True))
+    sessions.warn(_freed(database, case, exclusive=True, wait=_LATE))
     try:
         return locks.retrying(work)
     except Exception as error:
@@ -82,7 +83,9 @@ def _raise_told(error: Exception, database: Any, case: Any, what: str) -> NoRetu
     raise told from error
 
 
-def _freed(database: Any, case: Any, exclusive: bool) -> List[sessions.Leak]:
+def _freed(
+    database: Any, case: Any, exclusive: bool, wait: Optional[float] = None
+) -> List[sessions.Leak]:
     return locks.ensure_free(
         database.dialect.control,
         database.name,
@@ -90,6 +93,7 @@ def _freed(database: Any, case: Any, exclusive: bool) -> List[sessions.Leak]:
         lock_timeout=case.lock_timeout,
         terminate_blockers=case.terminate_blockers,
         exclusive=exclusive,
+        wait=wait,
     )
 
 

@@ -78,7 +78,7 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
     :param renew: make new ones even where the URLs agree, as other options may differ.
     :return: what disposes of the engines made here and puts the former ones back.
     """
-    with _usable(app), contextlib.ExitStack() as undoing:
+    with _usable(app, db), contextlib.ExitStack() as undoing:
         if renew or _urls_that_differ(app, db):
             undoing.callback(_compat.renew_engines(db, app))
             for engine in _compat.live_engines(db, app).values():
@@ -88,12 +88,12 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _usable(app: Any) -> Iterator[None]:
+def _usable(app: Any, db: Any) -> Iterator[None]:
     """Say which URL of the app it is that no engine can be made of."""
     try:
         yield
     except (ImportError, sa.exc.NoSuchModuleError) as error:
-        raise dialects.unusable(_first_unusable(app), error) from error
+        raise dialects.unusable(_first_unusable(app, db), error) from error
 
 
 def _require_same_urls(app: Any, db: Any) -> None:
@@ -106,39 +106,35 @@ def _require_same_urls(app: Any, db: Any) -> None:
         )
 
 
-def configured_urls(app: Any) -> Dict[Optional[str], Any]:
+def configured_urls(app: Any, db: Any) -> Dict[Optional[str], Any]:
     """Return what the app's configuration says for each bind key, as a URL."""
-    configured = dict(app.config.get("SQLALCHEMY_BINDS") or {})
-    options = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
-    if app.config.get("SQLALCHEMY_DATABASE_URI") is not None:
-        configured[None] = app.config["SQLALCHEMY_DATABASE_URI"]
-    elif options.get("url") is not None:  # version 3
-        configured[None] = options["url"]
     urls = {}
-    for key, value in configured.items():
-        if isinstance(value, Mapping):  # version 3: options of create_engine()
+    for key, value in _compat.engine_settings(db, app).items():
+        if isinstance(value, Mapping):  # options of create_engine()
             value = value.get("url")
         if value is not None:
-            urls[key] = _parsed(value, key)
+            urls[key] = _parsed(value, _compat.engine_setting(db, key))
     return urls
 
 
-def _parsed(value: Any, key: Optional[str]) -> Any:
+def _parsed(value: Any, setting: str) -> Any:
     try:
+        if isinstance(value, Mapping):  # parts of a URL
+            return sa.engine.url.URL.create(**value)
         return sa.engine.url.make_url(value)
     except sa.exc.ArgumentError:  # whose text may hold the password
         raise ConfigurationError(
             "%s is not a URL of a database, such as postgresql://localhost/app_test: %s"
             % (
-                'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI",
+                setting,
                 "it is empty" if not value else "it has no dialect:// that can be read",
             )
         ) from None
 
 
-def _first_unusable(app: Any) -> Any:
+def _first_unusable(app: Any, db: Any) -> Any:
     """Return the URL of which no engine can be made, as errors do not say which it was."""
-    urls = configured_urls(app)
+    urls = configured_urls(app, db)
     for url in urls.values():
         try:
             sa.create_engine(url)
@@ -150,7 +146,7 @@ def _first_unusable(app: Any) -> Any:
 def _urls_that_differ(app: Any, db: Any) -> List[str]:
     engines = _compat.live_engines(db, app)
     differing = []
-    for key, url in sorted(configured_urls(app).items(), key=lambda item: str(item[0] or "")):
+    for key, url in sorted(configured_urls(app, db).items(), key=lambda item: str(item[0] or "")):
         engine = engines.get(key)
         if engine is None or not _same_place(engine.url, url):
             differing.append(

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from . import _compat, safeguard
+from . import _compat, _pairs, safeguard
 from . import config as configuration
 from .errors import ConfigurationError
 from .target import Target
@@ -16,7 +16,7 @@ class FlaskTarget(Target):
     """An application, its Flask-SQLAlchemy object and the engines of all of its binds.
 
     :param app: the Flask application.
-    :param db: the Flask-SQLAlchemy object, or ``None`` to take the app's own.
+    :param db: the Flask-SQLAlchemy object.
     :param config: the Testing configuration to load, or ``None`` to keep what the app has.
     :param made_here: whether the app is one test's own, so that its pools end with it.
     """
@@ -25,34 +25,39 @@ class FlaskTarget(Target):
         super().__init__()
         self.app = app
         self.config = config
-        self.db = db if db is not None else _extension_of(app)
+        self.db = db
         with self.undone_on_error():
             if config is not None:
                 self.on_close(configuration.load(app, config))
             self._require_urls()
-            renew = config is not None
-            self.on_close(configuration.engines_follow(app, self.db, renew=renew))
+            self._follow()
             self._live_engines = _compat.engine_lookup(self.db, app)
             if made_here:
                 self.on_close(self._dispose)
-        self.session = self.db.session
+
+    @property
+    def session(self) -> Any:
+        return self.db.session
 
     @property
     def engines(self) -> Dict[Optional[str], Any]:
         return self._live_engines()
 
+    def _follow(self) -> None:
+        renew = self.config is not None
+        self.on_close(configuration.engines_follow(self.app, self.db, renew=renew))
+
     def _require_urls(self) -> None:
-        urls = configuration.configured_urls(self.app)
-        if self.config is not None and "SQLALCHEMY_DATABASE_URI" not in configuration.settings_of(
-            self.config
-        ):
+        urls = configuration.configured_urls(self.app, self.db)
+        if self.config is not None and not self._is_set_by_config(None):
             urls = {key: url for key, url in urls.items() if key or not _compat.is_filled_in(url)}
         if not urls:
             raise ConfigurationError(
-                "the app %r has no SQLALCHEMY_DATABASE_URI%s: set it in the Testing configuration,"
+                "the app %r has no %s%s: set it in the Testing configuration,"
                 " for example postgresql://localhost/%s_test"
                 % (
                     self.app.import_name,
+                    _compat.engine_setting(self.db, None),
                     " in " + configuration.name_of(self.config) if self.config is not None else "",
                     self.app.import_name.split(".")[0].strip("_") or "app",
                 )
@@ -104,17 +109,34 @@ class FlaskTarget(Target):
         )
 
     def origin(self, key: Optional[str]) -> str:
-        setting = 'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI"
+        setting = _compat.engine_setting(self.db, key)
         if self.config is None:
             return "%s of the app %r (the class loads no config)" % (setting, self.app.import_name)
-        name = "SQLALCHEMY_BINDS" if key else setting
-        if name in configuration.settings_of(self.config):
+        if self._is_set_by_config(key):
             return "%s of %s" % (setting, configuration.name_of(self.config))
         return "%s of the app %r (%s does not set it)" % (
             setting,
             self.app.import_name,
             configuration.name_of(self.config),
         )
+
+    def _is_set_by_config(self, key: Optional[str]) -> bool:
+        name = _compat.engine_setting(self.db, key).partition("[")[0]
+        return name in configuration.settings_of(self.config)
+
+
+def target_of(app: Any, db: Any, config: Any, made_here: bool, metadata: Any = None) -> Target:
+    """Return the target of an application, as its extension wants it; arguments as there.
+
+    :param metadata: what the suite gives, for an extension that does not know the models.
+    """
+    _pairs.require_working_pairs()
+    db = db if db is not None else _extension_of(app)
+    if _compat.is_lite(db):
+        from ._lite import LiteTarget
+
+        return LiteTarget(app, db, config, made_here, metadata)
+    return FlaskTarget(app, db, config, made_here)
 
 
 def _extension_of(app: Any) -> Any:
@@ -158,11 +180,18 @@ def import_object(name: str, said: str = "") -> Any:
         for part in (attribute or "app").split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise ConfigurationError(
-            "%s cannot be imported: %s: %s. It is 'module:attribute', seen from the directory"
-            " the tests are started in." % (said or repr(name), type(error).__name__, error)
-        ) from error
+        raise _unimportable(said or repr(name), error) from error
     return found
+
+
+def _unimportable(said: str, error: Exception) -> ConfigurationError:
+    reason = _pairs.broken_pair() or _pairs.missing_driver(error)
+    if reason is None:
+        reason = (
+            "%s: %s. It is 'module:attribute', seen from the directory the tests are started in."
+            % (type(error).__name__, error)
+        )
+    return ConfigurationError("%s cannot be imported: %s" % (said, reason))
 
 
 def _is_factory(found: Any) -> bool:

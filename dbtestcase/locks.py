@@ -32,6 +32,7 @@ def ensure_free(
     lock_timeout: float = 5.0,
     terminate_blockers: bool = False,
     exclusive: bool = False,
+    wait: Optional[float] = None,
 ) -> List[Leak]:
     """Return when nothing is in the way of a reset; one query when nothing is.
 
@@ -43,10 +44,11 @@ def ensure_free(
     :param lock_timeout: seconds to wait at most.
     :param terminate_blockers: end other backends of the same role on this database.
     :param exclusive: whether tables are to be dropped, and not only emptied.
+    :param wait: seconds to wait now, where some of the bound is over.
     :return: what had to be freed.
     :raises BlockedDatabaseError: if something is still in the way then; it names it.
     """
-    deadline = time.monotonic() + lock_timeout
+    deadline = time.monotonic() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
     pause = _FIRST_PAUSE
@@ -142,12 +144,21 @@ def _free(
     control: Any, pids: List[int], gids: List[str], unread: List[int], deadline: float
 ) -> List[Leak]:
     """Take back what is of this process; a stream is closed once it was unread at two looks."""
-    freed = sessions.take_back(pids, unread, max(0.1, deadline - time.monotonic()))
+    def since(pid: int) -> Optional[float]:
+        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
+        return next((now - (each.seconds or 0) for each in server.backends(control, [pid])), None)
+
+    freed = sessions.take_back(pids, unread, max(0.1, deadline - time.monotonic()), since)
     for gid in gids:
         place = _settling.prepared.pop(gid, None)
         if place is not None:
             server.rollback_prepared(control, gid)
             freed.append(of_place("prepared transaction", place, None))
+    if gids and not freed:
+        now = time.monotonic()
+        ages = [each.seconds for each in server.prepared_transactions(control) if each.gid in gids]
+        place = _compat.location(control.dbapi)
+        freed += sessions.roll_prepared_back(place, now - max(ages, default=0.0))
     return freed
 
 
@@ -205,7 +216,7 @@ def _explain(context: Any) -> Optional[BaseException]:
         found = (
             _blocked.slots(control)
             if full
-            else _blocked.lines_about(control, *_others(control, context.connection))
+            else _blocked.lines_about(control, *_others(control, context))
         )
     except Exception:  # no control connection, or it is gone: less can be said
         found = []
@@ -214,9 +225,11 @@ def _explain(context: Any) -> Optional[BaseException]:
     return named
 
 
-def _others(control: Any, connection: Any) -> Tuple[List[int], List[str]]:
-    own = _compat.backend_pid(_compat.dbapi_connection(_compat.fairy_of(connection)))
+def _others(control: Any, context: Any) -> Tuple[List[int], List[str]]:
+    own = _compat.backend_pid(_compat.dbapi_connection(_compat.fairy_of(context.connection)))
     pids, gids = _blocked.everyone(control)
+    if "advisory" in (context.statement or "").lower() or not {*pids, *gids} - {own}:
+        pids, gids = server.advisory_holders(control), []
     return [pid for pid in pids if pid != own], gids
 
 

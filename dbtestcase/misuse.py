@@ -7,6 +7,7 @@ import inspect
 import unittest
 from typing import Any, Callable
 
+from . import keeping
 from .errors import ConfigurationError
 
 __unittest = True  # keeps the wrapper of a test out of the traceback of its failure
@@ -31,32 +32,66 @@ class MisuseChecks:
     def run(self, result: Any = None) -> Any:
         """Run the test; one whose ``setUp()`` never reached ours is an error, not a pass."""
         name = self._testMethodName  # type: ignore[attr-defined]
-        own = vars(self).get(name)
+        own = {each: vars(self)[each] for each in (name, "setUp") if each in vars(self)}
         self._dbtestcase_ready = False
+        keeping.forget(self)
         setattr(self, name, _requiring_setup(self, getattr(self, name)))
+        if keeping.is_wanted(self):
+            self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
         try:
             return super().run(result)  # type: ignore[misc]
         finally:
-            if own is None:
-                vars(self).pop(name, None)
-            else:
-                setattr(self, name, own)
+            for each in (name, "setUp"):
+                vars(self).pop(each, None)
+            vars(self).update(own)
 
 
 def _requiring_setup(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    expected = _is_expected_to_fail(case, method)
+
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         _require_ready(case)
-        return method(*args, **kwargs)
+        try:
+            returned = method(*args, **kwargs)
+        except BaseException as error:
+            keeping.failed(case, error, expected)
+            raise
+        keeping.ended(case)
+        return returned
 
     @functools.wraps(method)
     async def checked_async(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         _require_ready(case)
-        return await method(*args, **kwargs)
+        try:
+            returned = await method(*args, **kwargs)
+        except BaseException as error:
+            keeping.failed(case, error, expected)
+            raise
+        keeping.ended(case)
+        return returned
 
     return checked_async if inspect.iscoroutinefunction(method) else checked
+
+
+def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def kept(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return method(*args, **kwargs)
+        except BaseException as error:
+            keeping.failed(case, error, False)
+            raise
+
+    return kept
+
+
+def _is_expected_to_fail(case: Any, method: Callable[..., Any]) -> bool:
+    mark = "__unittest_expecting_failure__"  # what unittest.expectedFailure leaves
+    return bool(getattr(type(case), mark, False) or getattr(method, mark, False))
 
 
 def _require_ready(case: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import report, shown_queries
+from . import keeping, report, shown_queries
 
 _OUTCOMES = {
     "addSuccess": "passed",
@@ -23,7 +23,8 @@ class WatchedRuns:
 
     def run(self, result: Any = None) -> Any:
         """Run the test."""
-        if result is None or not (report.is_on() or shown_queries.are_wanted(self)):
+        wanted = report.is_on() or shown_queries.are_wanted(self) or keeping.is_wanted(self)
+        if result is None or not wanted:
             return super().run(result)  # type: ignore[misc]
         with report.testing(self) as test:
             super().run(_WatchedResult(result, self, test))  # type: ignore[misc]
@@ -58,6 +59,8 @@ class _WatchedResult:
             outcome = self._outcome_of(error)
             if outcome != "skipped":
                 shown_queries.add_to(error, self._case)
+                if name == "addSubTest":
+                    keeping.sub_test_failed(self._case, error)
         if self._test is not None and self._test.outcome in ("unfinished", "passed"):
             self._test.outcome = outcome
 

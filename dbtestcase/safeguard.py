@@ -11,7 +11,7 @@ import time
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from . import _compat, announce, claims, dialects
+from . import _compat, _predecessor, announce, claims, dialects
 from .dialects import Identity
 from .errors import DatabaseTestCaseError, UnsafeDatabaseError
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
@@ -156,6 +156,9 @@ def _database(
             dialect = kind(engine, identity, lock_timeout)
             dialect = claims.claim(dialect, engine, owner, base)
         announce.announce(dialect, base)
+        found = _predecessor.left_by(dialect)
+        if found:
+            claims.say(found)
         # A run has one database in place of the one it found taken, whoever asks for that one.
         database = _databases[identity.key] = CheckedDatabase(dialect, base)
         _databases[dialect.identity.key] = database

@@ -8,11 +8,11 @@ drivers have beside SQLAlchemy. What a thread is still at work on is left to it.
 from __future__ import annotations
 
 import time
-from typing import Any, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Iterable, List, Mapping, Optional
 
-from . import _blocked, _checkouts, _compat, _settling
+from . import _blocked, _checkouts, _compat, _forks, _settling
 from ._freeing import Freeing, held_by
-from ._leaks import Leak, leak_text, note, warn
+from ._leaks import Leak, leak_text, note, of_place, warn
 
 __all__ = [
     "Leak",
@@ -23,12 +23,15 @@ __all__ = [
     "is_ours",
     "leak_text",
     "note",
+    "roll_prepared_back",
     "take_back",
     "warn",
     "watch",
 ]
 
 _BOUND = 5.0  # seconds that giving back may take, where nothing else is said
+
+_forks.watch()  # from the beginning: runners fork their workers before the first test
 
 
 def watch() -> None:
@@ -95,7 +98,10 @@ def free(
 
 
 def take_back(
-    pids: Iterable[int], unread: Iterable[int] = (), seconds: float = _BOUND
+    pids: Iterable[int],
+    unread: Iterable[int] = (),
+    seconds: float = _BOUND,
+    since: Callable[[int], Optional[float]] = lambda pid: None,
 ) -> List[Leak]:
     """End the transactions of connections of this process that are known by their backends only.
 
@@ -106,6 +112,7 @@ def take_back(
     :param unread: those that wait for this process to read a result, as when a stream or a
         pipeline was left half-way: closing is the only way to end them.
     :param seconds: how long a rollback may take.
+    :param since: tells the time of ``time.monotonic()`` at which a backend was last at work.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or _checkouts.was_forked():
@@ -120,11 +127,28 @@ def take_back(
                 continue
             if checkout is not None and not busy:
                 freeing.give_back(checkout)
-            elif freeing.end_transaction(dbapi, close=busy):
-                freeing.tell("raw connection", checkout or _checkouts.Place(), pid)
+                continue
+            place = checkout or _checkouts.unseen(since(pid))
+            if freeing.end_transaction(dbapi, close=busy):
+                freeing.tell("raw connection", place, pid)
     return freeing.leaks
+
+
+def roll_prepared_back(location: Any, since: Optional[float]) -> List[Leak]:
+    """Roll back what connections of this process have prepared (2PC) past SQLAlchemy.
+
+    :param location: the database, as :func:`dbtestcase._compat.location` tells it.
+    :param since: the time of ``time.monotonic()`` at which the oldest of it was prepared.
+    """
+    if _checkouts.was_forked():
+        return []
+    return [
+        of_place("prepared transaction", _checkouts.unseen(since), _compat.backend_pid(dbapi))
+        for dbapi in _compat.driver_connections()
+        if _compat.location(dbapi) == location and _compat.roll_prepared_back(dbapi)
+    ]
 
 
 def is_ours(pid: int) -> bool:
     """Tell whether a backend is one that this process is connected to."""
-    return any(_compat.backend_pid(each) == pid for each in _compat.driver_connections())
+    return pid in _checkouts.our_pids()

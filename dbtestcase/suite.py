@@ -68,11 +68,12 @@ def _replaces(app: Any, engine: Any, shared: Target) -> bool:
 
 def _target(owner: Any, app: Any, engine: Any, name: str, made_here: bool) -> Optional[Target]:
     if _is_application(app):
-        from .flask import FlaskTarget
+        from .flask import target_of
 
         # A test's own "config" may be anything; its class's is the one to load.
         config = _declared(owner if isinstance(owner, type) else type(owner), "config")
-        return FlaskTarget(app, _extension(owner), config, made_here)
+        metadata = _declared(owner, "metadata")
+        return target_of(app, _extension(owner), config, made_here, metadata)
     if engine is None:
         engine = _engine_of_session(_declared(owner, "session"))
     if engine is not None:

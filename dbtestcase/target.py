@@ -65,6 +65,12 @@ class Target:
     def remove_session(self) -> None:
         """Remove the session of the present scope."""
 
+    def commit_session(self) -> None:
+        """Commit what was left pending in that session, as no test would see it otherwise."""
+        registry = getattr(self.session, "registry", None)
+        if registry is not None and registry.has():
+            self.session.commit()
+
     def scoped_sessions(self) -> List[Any]:
         """Return the scoped sessions whose registries are emptied between tests."""
         return [self.session] if hasattr(self.session, "registry") else []

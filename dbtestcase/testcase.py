@@ -67,6 +67,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     """Whether other processes' transactions of the same role in the test database are ended."""
     show_queries: bool = False
     """Whether a failure of a test shows the queries that the test had run."""
+    keep_failed: bool = False
+    """Whether the rows of a test that failed are kept in a database of their own."""
 
     _dbtestcase_loaded: Dict[str, Any] = {}
     _dbtestcase_own: Optional[Target] = None
@@ -128,7 +130,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         self.addCleanup(self._dbtestcase_leave)  # type: ignore[attr-defined]
         with report.resetting(self):
             self._dbtestcase_enter()
-        super().setUp()  # type: ignore[misc]
+        super().setUp()
 
     def tearDown(self) -> None:
         self._dbtestcase_remove()
@@ -145,7 +147,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         sessions.warn(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
         leaving(_bound_class, type(self))
-        strategy = strategy_of(type(self))
+        strategy = self._dbtestcase_strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
         leaving(strategy.end, self, databases)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import flask
-
 from dbtestcase import DatabaseTestCase, _compat
 from tests import models, support
+
+flask = support.imported("flask")
 
 
 class ClassAndContext(support.Outcomes):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import types
 from typing import Any, Dict, Optional
 
-import flask
 import sqlalchemy as sa
-from flask_sqlalchemy import SQLAlchemy
 
 from dbtestcase import _compat
+from tests import support
 
 try:
     from sqlalchemy.orm import declarative_base
@@ -20,8 +19,13 @@ except ImportError:  # SQLAlchemy 1.3
 def library(binds: bool = False) -> Any:
     """Return a fresh Flask-SQLAlchemy object ``db`` and its models ``Author`` and ``Book``.
 
+    Skips the test where Flask-SQLAlchemy is not installed.
+
     :param binds: also make ``Visit``, a model with the bind key ``audit``.
     """
+    support.require("flask", "flask_sqlalchemy")
+    from flask_sqlalchemy import SQLAlchemy
+
     db = SQLAlchemy()
 
     class Author(db.Model):  # type: ignore[name-defined]
@@ -74,7 +78,9 @@ def make_app(
 
     Its view ``/authors`` counts the authors. ``TESTING`` is false unless a setting says otherwise.
     """
-    app = flask.Flask("webshop")
+    from flask import Flask
+
+    app = Flask("webshop")
     app.config["SQLALCHEMY_TRACK_MODIFICATIONS"] = False
     if url is not None:
         app.config["SQLALCHEMY_DATABASE_URI"] = url

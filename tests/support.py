@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import io
 import os
 import subprocess
@@ -59,6 +61,28 @@ def postgresql_url(database: str, owner: Optional[str] = None) -> str:
         administer('ALTER DATABASE "%s" OWNER TO %s' % (database, owner))
         return url_of(database, username=owner)
     return url_of(database)
+
+
+def missing(*modules: str) -> List[str]:
+    """Return which of the modules are not installed."""
+    return [name for name in modules if importlib.util.find_spec(name) is None]
+
+
+def requires(*modules: str) -> Any:
+    """Skip a test class or method where a library is not installed, and only there."""
+    return unittest.skipIf(missing(*modules), "needs %s" % " and ".join(missing(*modules)))
+
+
+def require(*modules: str) -> None:
+    """Skip what is running, or the module that is being imported, where a library is missing."""
+    if missing(*modules):
+        raise unittest.SkipTest("needs %s" % " and ".join(missing(*modules)))
+
+
+def imported(name: str) -> Any:
+    """Return a module; the tests of the module that asks for it are skipped where it is missing."""
+    require(name)
+    return importlib.import_module(name)
 
 
 def run_case(case: type, *names: str) -> unittest.TestResult:

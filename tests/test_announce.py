@@ -137,7 +137,8 @@ class AnnounceTest(unittest.TestCase):
 
 class AnnouncedRunsTest(Commands):
     def files(self):
-        return sorted(os.listdir(os.path.join(self.folder, "dbtestcase-%d" % os.getuid())))
+        names = os.listdir(os.path.join(self.folder, "dbtestcase-%d" % os.getuid()))
+        return sorted(name for name in names if name.endswith(".json"))
 
     def test_a_run_announces_itself_and_withdraws(self):
         suite = self.start_suite(support.postgresql_url("commands_announce_test"), seconds=0.5)

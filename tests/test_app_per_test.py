@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import unittest
 
-import flask
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
 from tests import models, support
 from tests.models import count
+
+flask = support.imported("flask")
 
 
 class AppPerTestTest(support.Outcomes):

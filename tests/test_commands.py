@@ -124,9 +124,16 @@ class CheckTest(Commands):
         self.assertEqual(self.check("suite:PlanetTest").returncode, 0)
 
     def test_asks_the_live_connection(self):
-        support.postgresql_url("commands_contest")
-        url = support.url_of("commands_safe_test")
-        done = self.check("%s%sdbname=commands_contest" % (url, "&" if "?" in url else "?"))
+        self.write(
+            "planet.py",
+            "import sqlalchemy as sa\n"
+            "other = sa.create_engine(%r)\n"
+            "arguments, options = other.dialect.create_connect_args(other.url)\n"
+            "creator = lambda: other.dialect.connect(*arguments, **options)\n"
+            "engine = sa.create_engine(%r, creator=creator)\n"
+            % (support.postgresql_url("commands_contest"), support.url_of("commands_safe_test")),
+        )
+        done = self.check("planet:engine")
         self.assertEqual(done.returncode, 1)
         self.assertIn('connected to    "commands_contest" at', done.stdout)
         self.assertIn(

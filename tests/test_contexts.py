@@ -3,11 +3,11 @@ from __future__ import annotations
 import sys
 import unittest
 
-import flask
-
 from dbtestcase import _compat
 from tests import models, support
 from tests.leaving import ClassAndContext
+
+flask = support.imported("flask")
 
 
 class ContextTest(ClassAndContext):

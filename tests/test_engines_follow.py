@@ -6,11 +6,12 @@ import tempfile
 import types
 import unittest
 
-import flask
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase, _compat
 from tests import models, support
+
+flask = support.imported("flask")
 
 
 class EnginesContract:

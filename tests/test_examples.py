@@ -24,13 +24,16 @@ class ExampleContract:
         for _ in range(2):
             self.assertEqual(self.number_of_tests_passed("unittest"), self.tests)
 
+    @support.requires("nose2")
     def test_passes_under_nose2(self):
         self.assertEqual(self.number_of_tests_passed("nose2"), self.tests)
 
+    @support.requires("pytest")
     def test_passes_under_pytest(self):
         self.assertEqual(self.number_of_tests_passed("pytest"), self.tests)
 
 
+@support.requires("flask_sqlalchemy")
 class WebappTest(ExampleContract, unittest.TestCase):
     example = "webapp"
     tests = 17

@@ -5,12 +5,12 @@ import sys
 import unittest
 import unittest.mock
 
-import flask
-
 from dbtestcase import ConfigurationError, DatabaseMixin, DatabaseTestCase
 from tests import models, support
 from tests.leaving import ClassAndContext
 from tests.models import count
+
+flask = support.imported("flask")
 
 
 class OverridingTest(ClassAndContext):

@@ -158,6 +158,12 @@ class EndTest(PrivateCase):
 
 
 class FailedStartTest(PrivateCase):
+    def test_a_full_or_closed_temporary_directory_is_told(self) -> None:
+        with mock.patch("dbtestcase._private_server._base", return_value="/nowhere"):
+            with self.assertRaises(ServerError) as caught:
+                temporary_postgresql(username="homeless")
+        self.assertIn("it found no room for its directory.\n", str(caught.exception))
+
     def test_a_server_that_does_not_start_shows_the_end_of_its_log(self) -> None:
         temporary = self.temporary()
         with mock.patch.object(tempfile, "tempdir", temporary):

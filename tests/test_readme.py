@@ -34,6 +34,7 @@ def without_varying_parts(output):
     return re.sub(r"\((test_\w+\.\w+)(\.test_\w+)?\)", r"(\1)", output.strip())
 
 
+@support.requires("flask_sqlalchemy")
 class ReadmeTest(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp()

@@ -524,8 +524,8 @@ class LockedTableTest(RowAssertions, unittest.TestCase):
 
 class BindKeyTest(RowAssertions, unittest.TestCase):
     def test_counts_in_the_database_of_the_bind_key(self):
-        import flask
-        import flask_sqlalchemy
+        flask = support.imported("flask")
+        flask_sqlalchemy = support.imported("flask_sqlalchemy")
 
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)

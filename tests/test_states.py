@@ -461,8 +461,8 @@ class StatesInFlaskTest(ObjectStateAssertions, unittest.TestCase):
         self.assertEqual(_history._outermost(called), "do_teardown_appcontext")
 
     def test_says_that_the_app_context_was_left(self):
-        import flask
-        import flask_sqlalchemy
+        flask = support.imported("flask")
+        flask_sqlalchemy = support.imported("flask_sqlalchemy")
 
         app = flask.Flask(__name__)
         app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", SQLALCHEMY_TRACK_MODIFICATIONS=False)

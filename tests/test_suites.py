@@ -8,12 +8,13 @@ import types
 import unittest
 import unittest.mock
 
-import flask
 import sqlalchemy as sa
 import sqlalchemy.orm
 
 from dbtestcase import DatabaseTestCase
 from tests import models, support
+
+flask = support.imported("flask")
 
 
 class SuiteTest(support.Outcomes):

@@ -7,7 +7,6 @@ import tempfile
 import unittest
 from typing import Any
 
-import flask
 import sqlalchemy as sa
 import sqlalchemy.orm
 
@@ -371,6 +370,8 @@ class LifeContract:
         self.assertEqual([sa.inspect(author).detached for author in seen], [True, True])
 
     def test_the_attributes_in_use_are_given(self):
+        from flask import current_app
+
         outer = self
 
         class Case(self.base()):
@@ -378,7 +379,7 @@ class LifeContract:
                 self.assertIs(self.app, outer.app)
                 self.assertIs(self.db, outer.db)
                 self.assertIs(self.session, outer.db.session)
-                self.assertIs(flask.current_app._get_current_object(), outer.app)
+                self.assertIs(current_app._get_current_object(), outer.app)
 
         self.assertPasses(Case)
 

@@ -22,7 +22,7 @@ _EPILOG = """\
 An APP_OR_URL is one of
   webapp:app                       a Flask application, or what makes one
   webapp.database:engine           an Engine of SQLAlchemy
-  tests.test_shop:ShopTest         a test class: its app, config, allowed_databases
+  tests.test_shop:ShopTest         a test class, with its app and config
   postgresql://localhost/app_test  a URL
 Names are seen from the directory in which the command is started.
 

@@ -32,6 +32,8 @@ def show(output: Output, document: Dict[str, Any], verbose: bool) -> None:
         "versions",
         ", ".join("%s %s" % (_LIBRARIES.get(name, name), each) for name, each in versions),
     )
+    if document["broken_pair"]:
+        output.row("but", document["broken_pair"])
     if len(document["binds"]) > 1:
         word, colour = _VERDICTS[document["safe"]]
         output.row("altogether", word + ":" if document["safe"] is None else word, colour)

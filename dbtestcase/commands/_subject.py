@@ -105,14 +105,14 @@ def _target(found: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:
         return PlainTarget(found, None, None), ()
     if isinstance(found, type) and issubclass(found, DatabaseMixin):
         return _of_class(found, config)
-    from ..flask import FlaskTarget, application
+    from ..flask import application, target_of
 
     if callable(found) and not hasattr(found, "app_context"):
         found = found()
     app, _ = application(found, "")
     if not hasattr(app, "app_context"):
         return None, ()
-    return FlaskTarget(app, None, config, made_here=False), ()
+    return target_of(app, None, config, made_here=False), ()
 
 
 def _of_class(cls: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:

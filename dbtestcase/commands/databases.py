@@ -114,7 +114,7 @@ def _drop_unused(control: Any, found: Dict[str, Any], configured: List[str]) -> 
     for member in family.members(control, found["database"]):
         if member.pid is not None or member.name in configured:
             continue
-        reason = family.drop_unused(control, member, found["database"])
+        reason = family.drop_unused(control, member.name, found["database"])
         if reason is None:
             found["dropped"].append(member.name)
         else:

@@ -5,6 +5,7 @@ https://docs.python.org/3/library/sqlite3.html#transaction-control
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import _compat
@@ -27,6 +28,7 @@ class OuterSQL:
         }
         self.dbapi = _compat.dbapi_connection(fairy)
         self.driver = engine.dialect.dbapi
+        self._process = os.getpid()
         self._lasts = _compat.has_one_connection(engine.pool)
         self.one_thread = _compat.is_bound_to_thread(engine.pool)
         self.shown, self._set_back = _compat.take_sqlite_transactions(self.dbapi)
@@ -41,8 +43,8 @@ class OuterSQL:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection can be used."""
-        return True
+        """Whether the connection can be used: a file's not by a process that forked."""
+        return self._lasts or self._process == os.getpid()
 
     # --- the life of one transaction -------------------------------------------------------------
 
@@ -99,6 +101,15 @@ class OuterSQL:
         """
         if self.dbapi.in_transaction:
             self._check()
+
+    def commit(self, base: str) -> None:
+        """Commit for real.
+
+        :raises Exception: the driver's IntegrityError.
+        """
+        self.check(base)
+        if self.dbapi.in_transaction:
+            self._run("COMMIT")
 
     def finish(self, base: str) -> Tuple[bool, Any]:
         """Roll back.

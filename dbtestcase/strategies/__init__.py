@@ -31,6 +31,13 @@ class Strategy:
         """
 
 
+    def commit(self, databases: List[Any]) -> None:
+        """Make what the test has committed visible to others, when nothing is left open.
+
+        :param databases: the checked databases of the test.
+        """
+
+
 class NullStrategy(Strategy):
     """Leave the data alone."""
 

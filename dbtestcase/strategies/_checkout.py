@@ -194,7 +194,7 @@ class SharedPool(NullPool):
 
     def connect(self) -> Any:
         """Check the shared connection out."""
-        if os.getpid() != self._process:
+        if os.getpid() != self._process and not _compat.is_in_memory(self.former):
             return self._in_child().connect()
         if self._thread not in (None, threading.get_ident()):
             return self.former.connect()  # where each thread has a database in memory of its own

@@ -87,6 +87,8 @@ class OuterTransaction:
         """
         violation = None
         try:
+            if not self.sql.alive:
+                raise ConnectionError("lost, or its process's that forked this one")
             for cursor in list(self.cursors):
                 cursor.close()
             violation = self._violation()
@@ -102,6 +104,25 @@ class OuterTransaction:
         if not self.sql.kept:
             self.sql.close()
         return Outcome(committed, state, violation)
+
+    def commit(self) -> None:
+        """Commit everything for real, and put the engines back, whatever happened.
+
+        :raises Exception: the driver's IntegrityError, if a deferred constraint is violated.
+        """
+        try:
+            for cursor in list(self.cursors):
+                cursor.close()
+            self.sql.commit(BASE)
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            self.over = True
+            for engine in self.engines:
+                _put_back(engine)
+        if not self.sql.kept:
+            self.sql.close()
 
     def refusal(self, what: str) -> ConfigurationError:
         """Return the error for something that cannot be had within a transaction."""

@@ -8,8 +8,10 @@ from ... import _compat
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from .. import Identity, describe
 from . import claim as claiming
+from . import watching
 from .baseline import Baseline
 from .control import Control
+from .copying import Copier, NotCopied
 from .databases import create_like, ensure_database, siblings
 from .drop import drop_everything, installed_extensions, inventory
 from .dump import dump
@@ -58,6 +60,7 @@ class PostgreSQL:
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
         self._found: Any = None  # the extensions and properties before the first drop
+        watching.watch()
         self.control = Control(engine, lock_timeout)
         (row,) = self.control.execute(_IDENTIFY)
         if _identity(row).key != identity.key:
@@ -74,8 +77,9 @@ class PostgreSQL:
         The URL is no witness: arguments in it, ``connect_args``, a ``creator``, listeners, ``PG*``
         variables and service files all lead a connection elsewhere.
         """
+        pooled = _compat.spare_connection(engine)
         try:
-            return PostgreSQL._identify(_compat.spare_connection(engine))
+            return PostgreSQL._identify(pooled)
         except Exception as error:
             if _compat.sqlstate(error) not in _ENDED:
                 raise
@@ -182,6 +186,16 @@ class PostgreSQL:
         if created:
             made._found = (installed_extensions(self.control), properties(made.control))
         return made
+
+    def copier(self, engine: Any, name: str) -> Copier:
+        """Return what copies this database to another one of the server.
+
+        :raises NotCopied: if the connections of the engine cannot be led elsewhere.
+        """
+        if not self.can_lead(engine):
+            raise NotCopied("a creator makes the connections of the engine: they lead nowhere else")
+        control = self.beside(engine, MAINTENANCE)
+        return Copier(control, self.control, self.identity.key[-1], name)
 
     def siblings(self) -> List[str]:
         """Return the names of this database and of its numbered siblings on the server."""

@@ -18,7 +18,7 @@ from .control import Control
 
 LOCK = "(1684173939, 1952805748)"  # "dbst" and "test" in ASCII; the lock is the database's own
 # Who copies a database may not be connected to it, and has this lock on its oid meanwhile.
-_COPYING = 1685285488  # "dbcp" in ASCII
+COPYING = 1685285488  # "dbcp" in ASCII
 
 _CLAIM = """
 SELECT pg_try_advisory_lock{lock}, EXISTS (
@@ -26,7 +26,7 @@ SELECT pg_try_advisory_lock{lock}, EXISTS (
         WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND pid <> {{copier}}
           AND (classid, objid) = ({copying}, (SELECT oid FROM pg_database
                                                WHERE datname = current_database())))
-""".format(lock=LOCK, copying=_COPYING)
+""".format(lock=LOCK, copying=COPYING)
 
 _HOLDER = """
 SELECT a.pid, a.application_name, host(a.client_addr), a.backend_start::timestamp(0)::text
@@ -35,7 +35,7 @@ SELECT a.pid, a.application_name, host(a.client_addr), a.backend_start::timestam
    AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
    AND ((l.classid, l.objid) = {lock} AND l.database = d.oid
         OR (l.classid, l.objid) = ({copying}, d.oid))
-""".format(lock=LOCK, copying=_COPYING)
+""".format(lock=LOCK, copying=COPYING)
 
 
 def claim(control: Control, copier: int = 0) -> bool:
@@ -69,16 +69,16 @@ def holder(control: Control) -> Optional[str]:
 
 @contextlib.contextmanager
 def copying(control: Control, oid: int) -> Iterator[None]:
-    """Keep other runs from taking a database that this run has, while it is not connected to it.
+    """Keep other runs from taking a database, while nobody is connected to it who has it.
 
     :param control: a connection to another database of the server.
     :param oid: that of the database.
     """
-    control.execute("SELECT pg_advisory_lock(%d, %d)" % (_COPYING, _signed(oid)))
+    control.execute("SELECT pg_advisory_lock(%d, %d)" % (COPYING, _signed(oid)))
     try:
         yield
     finally:
-        control.execute("SELECT pg_advisory_unlock(%d, %d)" % (_COPYING, _signed(oid)))
+        control.execute("SELECT pg_advisory_unlock(%d, %d)" % (COPYING, _signed(oid)))
 
 
 def _signed(oid: int) -> int:

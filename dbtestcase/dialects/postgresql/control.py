@@ -73,6 +73,8 @@ class Control:
         :param params: values for ``%s`` places.
         :raises Exception: the driver's own errors, as they come.
         """
+        if self.process != os.getpid():
+            raise ConnectionError("it belongs to process %d, which forked this one" % self.process)
         cursor = self._dbapi.cursor()
         try:
             if params is None:
@@ -100,5 +102,5 @@ class Control:
 
     def close(self) -> None:
         """Close the connection, if it is this process's to close."""
-        if self.process == os.getpid():
+        if self.alive:  # else SQLAlchemy would log that it cannot roll back
             self._fairy.close()

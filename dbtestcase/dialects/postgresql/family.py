@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, NamedTuple, Optional
 
-from .claim import LOCK
+from .claim import COPYING, LOCK, copying
 from .control import Control
 
 MAXIMUM = 1001  # the highest number that a run gives
@@ -14,7 +14,7 @@ _NAMES = "SELECT datname::text FROM pg_database WHERE datallowconn AND NOT datis
 
 # Locks of every database are in the one view. The size is shown to whom the server shows it.
 _MEMBERS = """
-SELECT d.datname::text,
+SELECT DISTINCT ON (d.datname) d.datname::text,
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) END,
        (SELECT count(*)::int FROM pg_stat_activity a
          WHERE a.datid = d.oid AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()),
@@ -22,10 +22,11 @@ SELECT d.datname::text,
        extract(epoch FROM clock_timestamp() - h.backend_start)::float8
   FROM pg_database d
   LEFT JOIN (pg_locks l JOIN pg_stat_activity h USING (pid))
-    ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-   AND (l.classid, l.objid) = {lock} AND l.database = d.oid
+    ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.pid <> pg_backend_pid()
+   AND ((l.classid, l.objid) = {lock} AND l.database = d.oid
+        OR (l.classid, l.objid) = ({copying}, d.oid))
  WHERE d.datname = ANY (%s::name[])
-""".format(lock=LOCK)
+""".format(lock=LOCK, copying=COPYING)
 
 
 class Member(NamedTuple):
@@ -56,21 +57,40 @@ def members(control: Control, base: str) -> List[Member]:
     :param base: the database that is configured.
     """
     names = [name for (name,) in control.execute(_NAMES) if number_of(name, base)]
-    found = [Member(*row) for row in control.execute(_MEMBERS, [names])]
+    found = _members(control, names)
     return sorted(found, key=lambda member: number_of(member.name, base) or 0)
 
 
-def drop_unused(control: Control, member: Member, base: str) -> Optional[str]:
+def _members(control: Control, names: List[str]) -> List[Member]:
+    return [Member(*row) for row in control.execute(_MEMBERS, [names])]
+
+
+def drop_unused(control: Control, name: str, base: str) -> Optional[str]:
     """Drop a sibling that no run has; return why it was left where it was.
 
-    Nothing has to be locked first: a run that has a database is connected to it, and so is one
-    that is about to take it, and without FORCE the server does not drop a database that somebody
-    is connected to. Who comes a moment too late finds it missing and creates it again.
+    Meanwhile no run takes it, as while one copies it: who finds it so goes on to the next. Without
+    FORCE the server itself refuses to drop what somebody is connected to; and a run that comes a
+    moment too late finds it missing, and creates it again.
 
     :param control: a connection to another database of the server.
     """
-    if member.name == base or not number_of(member.name, base):
+    if name == base or not number_of(name, base):
         return "it is no sibling"
+    rows = control.execute("SELECT oid FROM pg_database WHERE datname = %s::name", [name])
+    if not rows:
+        return "it is gone already"
+    try:
+        with copying(control, int(rows[0][0])):
+            return _drop_if_unused(control, name)
+    except Exception as error:  # of the driver: another role owns it, somebody has connected
+        return str(error).strip().splitlines()[0]
+
+
+def _drop_if_unused(control: Control, name: str) -> Optional[str]:
+    found = _members(control, [name])
+    if not found:
+        return "it is gone already"
+    (member,) = found
     if member.pid is not None:
         return "a run has it"
     if member.sessions:  # a look is enough; DROP would keep newcomers waiting for five seconds
@@ -78,8 +98,5 @@ def drop_unused(control: Control, member: Member, base: str) -> Optional[str]:
             member.sessions,
             " is" if member.sessions == 1 else "s are",
         )
-    try:
-        control.execute('DROP DATABASE IF EXISTS "%s"' % member.name.replace('"', '""'))
-    except Exception as error:
-        return str(error).strip().splitlines()[0]
+    control.execute('DROP DATABASE "%s"' % name.replace('"', '""'))
     return None

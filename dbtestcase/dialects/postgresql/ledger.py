@@ -7,9 +7,9 @@ The argument. Every change of a catalog is made by a transaction or savepoint th
 all ids of a cluster come from one counter. Between two looks with nothing in progress, the counter
 tells how many ids N were used and are over. Of each connection that our engines made, we see every
 statement (watching.py), and count a transaction once, and each of its savepoints once, when an
-INSERT, UPDATE or DELETE in it wrote at least one row: it has an id of its own then. Of a transaction
-in which anything else ran than these, SELECT, SET and savepoints, nothing is counted. Let W be the
-sum. The counted ids are different ones among the N, so that W = N leaves none that we did not see,
+INSERT, UPDATE or DELETE in it wrote at least one row: it has an id of its own then. Of a
+transaction in which anything else ran than these, SELECT, SET and savepoints, nothing is counted.
+Let W be the sum. The counted ids are different ones among the N, so that W = N leaves none that we did not see,
 and none that did anything but write rows. Whatever is unknown, another process, a raw connection,
 DDL, a procedure, autovacuum, uses ids that are not counted: W < N, and the fingerprint is asked.
 

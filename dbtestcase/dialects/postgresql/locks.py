@@ -6,6 +6,7 @@ import time
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from . import prepared
+from .claim import LOCK
 
 _DATABASE = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 _FIRST_USER_OID = 16384  # what initdb makes has lower ones
@@ -33,15 +34,29 @@ SELECT NULL::integer, p.gid FROM pg_catalog.pg_prepared_xacts p
 
 _NAMED = """
 SELECT pg_catalog.array_agg(DISTINCT CASE
+           WHEN l.locktype = 'advisory' AND l.objsubid = 1
+           THEN 'the advisory lock ' || (l.classid::bigint << 32 | l.objid::bigint)
+           WHEN l.locktype = 'advisory'
+           THEN 'the advisory lock (' || l.classid || ', ' || l.objid || ')'
            WHEN c.relname IS NULL THEN 'a table that is not committed'
            WHEN n.nspname = 'public' THEN '"' || c.relname || '"'
            ELSE '"' || n.nspname || '.' || c.relname || '"' END)
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE {whose} AND l.locktype = 'relation' AND l.relation >= {first}
-   AND l.database = {database} AND COALESCE(c.relkind, 'r') IN ('r', 'p', 'v', 'm', 'f', 'S')
+ WHERE {whose} AND l.database = {database}
+   AND (l.locktype = 'relation' AND l.relation >= {first} OR {advisory})
+   AND COALESCE(c.relkind, 'r') IN ('r', 'p', 'v', 'm', 'f', 'S')
    AND COALESCE(n.nspname, '') NOT LIKE 'pg\\_toast%'
+"""
+
+# Whatever the suite uses them for; the one by which a run has the database is not the suite's.
+_ADVISORY = "l.locktype = 'advisory' AND NOT (l.objsubid = 2 AND (l.classid, l.objid) = %s)" % LOCK
+
+_ADVISORY_HOLDERS = """
+SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
+ WHERE {advisory} AND l.granted AND l.database = {database}
+   AND l.pid <> pg_catalog.pg_backend_pid()
 """
 
 _BACKENDS = """
@@ -66,6 +81,9 @@ SELECT pg_catalog.count(*)::int, a.datname::text, a.usename::text, a.application
   FROM pg_catalog.pg_stat_activity a WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL
  GROUP BY 2, 3, 4 ORDER BY 1 DESC, 2, 3, 4
 """
+
+
+_WORDS = {"advisory": _ADVISORY, "database": _DATABASE}
 
 
 class Backend(NamedTuple):
@@ -110,6 +128,11 @@ def in_the_way(control: Any, exclusive: bool = False) -> Tuple[List[int], List[s
     """Return the pids of backends and the names of prepared transactions that are in the way."""
     rows = prepared.run(control, in_the_way_sql(exclusive))
     return [pid for pid, _ in rows if pid is not None], [gid for _, gid in rows if gid is not None]
+
+
+def advisory_holders(control: Any) -> List[int]:
+    """Return the pids of backends that hold an advisory lock of this database."""
+    return [pid for (pid,) in control.execute(_ADVISORY_HOLDERS.format(**_WORDS))]
 
 
 def backends(control: Any, pids: List[int]) -> List[Backend]:
@@ -174,7 +197,7 @@ def terminate(control: Any, pid: int, seconds: float) -> bool:
 
 
 def _names(whose: str) -> str:
-    return _NAMED.format(whose=whose, first=_FIRST_USER_OID, database=_DATABASE)
+    return _NAMED.format(whose=whose, first=_FIRST_USER_OID, **_WORDS)
 
 
 def _backend(row: Tuple[Any, ...]) -> Backend:

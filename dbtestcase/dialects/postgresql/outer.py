@@ -128,6 +128,17 @@ class OuterSQL:
         if self._check():
             self._run(self._check() + "SELECT 1")
 
+    def commit(self, base: str) -> None:
+        """Commit for real, without what is not complete.
+
+        :param base: the savepoint at which the last commit of a user is.
+        :raises Exception: the driver's IntegrityError.
+        """
+        if self.failed:
+            self.rollback_to(base)
+        self._run("COMMIT")
+        _compat.set_autocommit_again(self.dbapi)
+
     def finish(self, base: str) -> Tuple[bool, Any]:
         """Roll back and set the sequences back.
 

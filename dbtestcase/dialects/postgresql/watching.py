@@ -56,9 +56,12 @@ def _connecting(dialect: Any, record: Any, cargs: Any, cparams: Dict[str, Any]) 
 @functools.lru_cache(maxsize=None)
 def _watched_connection() -> type:
     """Return the class of watched connections: psycopg2 is imported where it is used."""
-    from psycopg2.extensions import connection, cursor
+    from psycopg2 import extensions
 
-    class WatchedConnection(connection):
+    connection: Any = extensions.connection
+    cursor: Any = extensions.cursor
+
+    class WatchedConnection(connection):  # type: ignore[misc]
         """A connection that takes note of how its transactions end."""
 
         _dbtestcase_transaction: Optional[Transaction] = None
@@ -67,9 +70,7 @@ def _watched_connection() -> type:
             super().__init__(*args, **kwargs)
             self._dbtestcase_transaction = Transaction(key_of(self))
 
-        def cursor(  # type: ignore[override]
-            self, name: Any = None, cursor_factory: Any = None, **kwargs: Any
-        ) -> Any:
+        def cursor(self, name: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
             own: Any = self.cursor_factory
             factory: Any = cursor_factory or own or cursor
             if isinstance(factory, type) and issubclass(factory, cursor):
