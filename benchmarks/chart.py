@@ -7,10 +7,10 @@ from html import escape
 from typing import Dict, List, Optional, Tuple
 
 from .subjects import OURS, OURS_ROLLBACK, PLAIN, SUBJECTS, Subject
-from .summary import Place, Row, find
+from .summary import Place, Row, find, number
 
-LEFT, RIGHT, WIDTH = 286, 96, 860
-TOP, STEP, BOTTOM = 92, 30, 56
+LEFT, RIGHT, WIDTH = 300, 96, 860
+TOP, STEP, BOTTOM = 92, 30, 46
 RADII = (3.5, 5.5, 8.0)
 
 # It brings its own background, so that it can be read on any page.
@@ -61,8 +61,8 @@ def svg(rows: List[Row], fsync: bool = False) -> str:
     scale = Scale([row.median for _, dots in lines for _, row in dots])
     height = TOP + STEP * len(lines) + BOTTOM
     parts = head(height, sizes, fsync) + axis(scale, height)
-    for number, (subject, dots) in enumerate(lines):
-        y = TOP + STEP * number + STEP / 2
+    for position, (subject, dots) in enumerate(lines):
+        y = TOP + STEP * position + STEP / 2
         parts += line_of(subject, dots, middle(dots, sizes), scale, y, radii(sizes))
     return "\n".join(parts + ["</svg>", ""])
 
@@ -72,7 +72,7 @@ def dots_of(rows: List[Row], subject: Subject, fsync: bool, sizes: List[int]) ->
     found: List[Tuple[int, Optional[Row]]] = []
     for tables in sizes:
         written = {row.place.written for row in rows if row.place.tables == tables}
-        most = max(number for number in written if number <= 5)
+        most = max(each for each in written if each <= 5)
         found.append((tables, find(rows, subject.key, Place(fsync, tables, most))))
     return [(tables, row) for tables, row in found if row is not None]
 
@@ -87,7 +87,7 @@ def radii(sizes: List[int]) -> Dict[int, float]:
     """Return how large the dots are: the more tables, the larger."""
     last = max(1, len(sizes) - 1)
     spread = RADII[-1] - RADII[0]
-    return {size: RADII[0] + spread * number / last for number, size in enumerate(sizes)}
+    return {size: RADII[0] + spread * place / last for place, size in enumerate(sizes)}
 
 
 def head(height: float, sizes: List[int], fsync: bool) -> List[str]:
@@ -150,7 +150,7 @@ def line_of(
         )
         circle = '<circle class="%s" cx="%.1f" cy="%g" r="%g">%s</circle>'
         parts.append(circle % (look, x, y, sizes[tables], name))
-    ratio = "1" if subject.key == PLAIN else "%.3g×" % told.ratio
+    ratio = "1" if subject.key == PLAIN else number(told.ratio) + "×"
     parts.append(text(WIDTH - 20, y + 4, ratio, weight, "end"))
     return parts
 

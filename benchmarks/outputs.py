@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 
 from . import chart, summary, targets
 from .subjects import SUBJECTS
-from .summary import Place, Row, find
+from .summary import Place, Row, find, number
 
 HEAD = """Results
 =======
@@ -80,10 +80,10 @@ def text_of(rows: List[Row], promises: List[targets.Target], results: Dict[str, 
 def table_of(rows: List[Row], fsync: bool, tables: int) -> str:
     written = sorted({row.place.written for row in rows if row.place.tables == tables})
     title = "%d tables, fsync %s" % (tables, "on" if fsync else "off")
-    head = ["\\"] + [name_of(number, tables) for number in written] + ["reset"]
+    head = ["\\"] + [name_of(each, tables) for each in written] + ["reset"]
     lines = [head]
     for subject in SUBJECTS:
-        places = [Place(fsync, tables, number) for number in written]
+        places = [Place(fsync, tables, each) for each in written]
         found = [find(rows, subject.key, place) for place in places]
         if all(found):
             cells = [cell_of(row) for row in found]
@@ -108,12 +108,6 @@ def reset_of(found: List[Any], written: List[int]) -> str:
     """Return the reset alone of the test that writes to 5 tables, or to the most below that."""
     row = found[written.index(max(each for each in written if each <= 5))]
     return "" if row.reset is None else number(row.reset * 1e3)
-
-
-def number(value: float) -> str:
-    """Return a number with about three digits."""
-    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return "%.*f" % (digits, value)
 
 
 def grid(lines: List[List[str]]) -> str:

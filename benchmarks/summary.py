@@ -89,3 +89,9 @@ def as_json(row: Row) -> Dict[str, Any]:
 
 def milli(seconds: float) -> float:
     return round(seconds * 1000, 4)
+
+
+def number(value: float) -> str:
+    """Return a number with about three digits."""
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return "%.*f" % (digits, value)

@@ -35,7 +35,7 @@ def url_with(url: Union[str, URL], **parts: Any) -> URL:
     """Return a copy of the URL with some parts replaced: URLs are mutable up to SQLAlchemy 1.3."""
     url = make_url(url)
     if hasattr(url, "set"):
-        return url.set(**parts)
+        return url._replace(**parts)  # set() takes None for no change
     copied = make_url(url_text(url))
     for name, value in parts.items():
         setattr(copied, name, value)
@@ -170,7 +170,8 @@ def renew_engines(db: Any, app: Any) -> Callable[[], None]:
 
 def is_filled_in(url: Any) -> bool:
     """Tell whether a URL is the one that version 2 fills in, with a warning, where none is set."""
-    return url_text(url) == "sqlite:///:memory:"
+    url = make_url(url)  # whose text has %3A in it from SQLAlchemy 2.1 on
+    return (url.drivername, url.database, dict(url.query)) == ("sqlite", ":memory:", {})
 
 
 def tables_of_bind(db: Any, key: Optional[str]) -> List[Any]:

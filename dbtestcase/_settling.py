@@ -184,7 +184,7 @@ def _settle(dbapi: Any, record: Any, test: Running) -> None:
     if session.before is not None and session.milliseconds != test.milliseconds:
         _set_back(dbapi, session)
     if session.before is None:
-        session.before = _run(dbapi, settings.settle(test.label, test.milliseconds))[:2]
+        session.before = _run(dbapi, settings.settle(test.label, test.milliseconds))[:3]
         session.milliseconds = test.milliseconds
     else:
         _run(dbapi, settings.rename(test.label))

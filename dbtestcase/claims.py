@@ -15,6 +15,7 @@ from .errors import BlockedDatabaseError
 from .verdicts import is_test_name
 
 _MAXIMUM = 1000
+_ATTEMPTS = 10  # to reach a sibling that others drop while it is not in use
 _NAME_BYTES = 63
 
 _TAKEN = """\
@@ -112,14 +113,14 @@ def _reached(dialect: Any, engine: Any, name: str) -> Tuple[Optional[bool], Any]
 
     It is ``None`` where it is not there and may not be created.
     """
-    for last_time in (False, False, True):
+    for attempt in range(1, _ATTEMPTS + 1):
         created = dialect.create_sibling(name)
         if created is None:
             break
         try:
             return created, dialect.sibling(engine, name, created)
         except Exception as error:
-            if last_time or not dialect.is_missing(error, name):
+            if attempt == _ATTEMPTS or not dialect.is_missing(error, name):
                 raise  # else somebody has just dropped it, as one that was not in use
     return None, None
 

@@ -88,7 +88,7 @@ def _require_database_test(database: str) -> None:
     case = running if isinstance(running, type) else type(running)
     name = case.__name__
     if case is not running:
-        name += "." + running._testMethodName  # type: ignore[attr-defined]
+        name += "." + running._testMethodName
     line = _where.user_line()
     raise ConfigurationError(
         "%s connects to %s%s, and plain test cases may not: forbid_database_access() or %s=1 is in"

@@ -11,7 +11,7 @@ import time
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from . import _compat, _predecessor, announce, claims, dialects
+from . import _compat, _predecessor, announce, claims, dialects, locks
 from .dialects import Identity
 from .errors import DatabaseTestCaseError, UnsafeDatabaseError
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
@@ -78,7 +78,12 @@ def check(
             )
     databases: List[CheckedDatabase] = []
     for key, engine in target.engines.items():
-        database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
+        try:
+            database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
+        except Exception as error:
+            if locks.is_full(error):  # the connection that clears was one too many
+                raise unreachable(error, engine, owner, target.origin(key)) from error
+            raise
         if database.dialect.identity.key != identities[key].key:
             target.on_close(claims.follow(engine, database.dialect))
         if database not in databases:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Type
 
-from . import _compat, dialects
+from . import _compat, dialects, locks
 from .dialects import Identity
-from .errors import ConfigurationError, ServerError
+from .errors import BlockedDatabaseError, ConfigurationError, ServerError
 
 _TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
 
@@ -97,8 +97,19 @@ def remedy(target: Any, identity: Identity, owner: str) -> Optional[str]:
 
 def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Exception:
     """Return the error for an engine that could not connect, in place of the driver's own."""
-    missing_driver = isinstance(error, ImportError)
-    kind = ConfigurationError if missing_driver else ServerError
+    kind: Type[Exception] = ServerError
+    advice = (
+        "Is the server running, and does the database exist? To have one started for the tests"
+        " alone: dbtestcase.temporary_postgresql()."
+    )
+    if isinstance(error, ImportError):
+        kind, advice = ConfigurationError, "Install the driver that the URL asks for."
+    elif locks.is_full(error):
+        kind = BlockedDatabaseError
+        advice = (
+            "The server has no connection left. Close connections that are not needed, or raise the"
+            " server's max_connections."
+        )
     return kind(
         "%s: no connection to %s: %s\n"
         "  It is where %s leads. Nothing was touched.\n"
@@ -108,12 +119,7 @@ def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Excep
             _compat.url_text(engine.url, hide_password=True),
             _compat.without_password(_first_line(error), engine.url),
             origin,
-            (
-                "Install the driver that the URL asks for."
-                if missing_driver
-                else "Is the server running, and does the database exist? To have one started for"
-                " the tests alone: dbtestcase.temporary_postgresql()."
-            ),
+            advice,
         )
     )
 

@@ -30,7 +30,8 @@ the database "{0}" does not exist, and the role "{1}" may not create it. Nothing
 _IDENTIFY = """
 SELECT current_catalog::text, d.oid, d.datistemplate,
        pg_catalog.current_setting('server_version'),
-       pg_catalog.pg_postmaster_start_time()::text,
+       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
+                          'YYYY-MM-DD HH24:MI:SS.US'),
        pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
        pg_catalog.current_setting('port')
   FROM pg_catalog.pg_database d WHERE d.datname = current_catalog

@@ -48,16 +48,21 @@ def outlives_its_transaction(statement: str) -> bool:
 def settle(name: str, milliseconds: int) -> str:
     """Return the query that sets a session for a test; its row is what the session had before.
 
-    A shorter ``lock_timeout`` than the test's is kept.
+    A shorter ``lock_timeout`` than the test's is kept. No commit waits for a synchronous standby,
+    which may be lost: that wait ends at no timeout.
     """
     return (
         "SELECT pg_catalog.current_setting('application_name') AS name,"
         " pg_catalog.current_setting('lock_timeout') AS lock_timeout,"
+        " pg_catalog.current_setting('synchronous_commit') AS synchronous_commit,"
         " pg_catalog.set_config('application_name', %s, false) AS new_name,"
         " pg_catalog.set_config('lock_timeout',"
         " CASE WHEN extract(epoch from current_setting('lock_timeout')::interval) * 1000"
         " BETWEEN 1 AND %d THEN pg_catalog.current_setting('lock_timeout') ELSE '%dms' END, false)"
-        " AS new_lock_timeout" % (_literal(_cut(name)), milliseconds, milliseconds)
+        " AS new_lock_timeout,"
+        " pg_catalog.set_config('synchronous_commit',"
+        " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'off'"
+        " ELSE 'local' END, false) AS new_synchronous_commit" % (_literal(_cut(name)), milliseconds, milliseconds)
     )
 
 
@@ -68,10 +73,11 @@ def rename(name: str) -> str:
 
 def restore(before: Tuple[Any, ...]) -> str:
     """Return the statements that set back what :func:`settle` found."""
-    name, lock_timeout = before
-    return "SET application_name = %s; SET lock_timeout = %s" % (
-        _literal(str(name)),
-        _literal(str(lock_timeout)),
+    return "; ".join(
+        "SET %s = %s" % (setting, _literal(str(value)))
+        for setting, value in zip(
+            ("application_name", "lock_timeout", "synchronous_commit"), before
+        )
     )
 
 
