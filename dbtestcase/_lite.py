@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from . import _compat
-from . import config as configuration
 from .errors import ConfigurationError
 from .flask import FlaskTarget
 

@@ -56,8 +56,9 @@ def broken_pair(
         if library is not None and extension != (library == "Flask-SQLAlchemy"):
             continue
         old, new = version_of(pair.old), version_of(pair.new)
-        if old and new and _number(old) < _number(pair.below) and _number(new) >= _number(pair.since):
-            return _words(pair, old, new)
+        if old and new and _number(old) < _number(pair.below):
+            if _number(new) >= _number(pair.since):
+                return _words(pair, old, new)
     return None
 
 

@@ -51,7 +51,13 @@ def drop_everything(database: Any, case: Any) -> None:
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
     safeguard.reconnect(database, name_of(case))
-    _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
+    try:
+        _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
+    except Exception:
+        if database.dialect.alive:
+            raise
+        safeguard.reconnect(database, name_of(case))  # the server had ended it since its last use
+        _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
 
 
 def _unblocked(

@@ -144,6 +144,7 @@ def _free(
     control: Any, pids: List[int], gids: List[str], unread: List[int], deadline: float
 ) -> List[Leak]:
     """Take back what is of this process; a stream is closed once it was unread at two looks."""
+
     def since(pid: int) -> Optional[float]:
         now = time.monotonic()  # before asking, lest it is the next test that is taken for it
         return next((now - (each.seconds or 0) for each in server.backends(control, [pid])), None)

@@ -238,6 +238,7 @@ def leave(cls: type) -> None:
         try:
             target.remove_session()
         finally:
+            sessions.end_test()
             target.close()
 
 

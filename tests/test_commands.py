@@ -9,6 +9,8 @@ import unittest
 
 import sqlalchemy as sa
 
+from dbtestcase.dialects.postgresql import facts
+from dbtestcase.dialects.postgresql.control import Control
 from tests import support
 from tests.commanding import (
     Commands,
@@ -86,6 +88,14 @@ class CheckTest(Commands):
         for arguments in ((), ("-v",), ("--json",)):
             self.assertEqual(self.check(url, *arguments).returncode, 0)
         self.assertEqual((dump("commands_kept_test"), databases("commands_kept")), before)
+
+    def test_has_the_server_refuse_changes(self):
+        engine = sa.create_engine(support.postgresql_url("commands_kept_test"))
+        control = Control(engine)
+        self.addCleanup(control.close)
+        facts.read_only(control)
+        with self.assertRaisesRegex(Exception, "in a read-only transaction"):
+            control.execute("CREATE TABLE public.planet (id int)")
 
     def test_takes_no_sibling_of_a_database_that_a_run_has_and_says_who_has_it(self):
         url = support.postgresql_url("commands_taken_test")
@@ -251,12 +261,14 @@ class CheckTest(Commands):
 class CheckApplicationTest(Commands):
     def test_checks_every_bind_of_the_configuration_and_is_as_safe_as_the_worst(self):
         url = support.postgresql_url("commands_safe_test")
-        for archive, status, word in (
-            ("sqlite://", 0, "SAFE"),
-            (CLOSED, 2, "COULD NOT TELL:"),
-            (support.postgresql_url("commands_contest"), 1, "NOT SAFE"),
+        refused = support.postgresql_url("commands_contest")
+        for default, archive, status, word in (
+            (url, "sqlite://", 0, "SAFE"),
+            (url, CLOSED, 2, "COULD NOT TELL:"),
+            (url, refused, 1, "NOT SAFE"),
+            (refused, CLOSED, 1, "NOT SAFE"),
         ):
-            self.write_app(url, archive)
+            self.write_app(default, archive)
             done = self.command("check", "planet:app", "--config", "planet.Testing")
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn("default bind: SQLALCHEMY_DATABASE_URI of planet.Testing\n", done.stdout)

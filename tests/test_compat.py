@@ -488,9 +488,7 @@ class PythonTest(unittest.TestCase):
         for error in (ValueError("a"), OSError(2, "b"), KeyError("c")):
             with self.subTest(type(error).__name__):
                 stream, sys.stderr = sys.stderr, types.SimpleNamespace(text="")
-                sys.stderr.write = lambda text: setattr(
-                    sys.stderr, "text", sys.stderr.text + text
-                )
+                sys.stderr.write = lambda text: setattr(sys.stderr, "text", sys.stderr.text + text)
                 try:
                     _compat.add_text(error, "and more")
                     said = "%s %s %s" % (

@@ -166,6 +166,8 @@ class ImportedAppTest(support.Outcomes):
         self.addCleanup(sys.path.remove, self.folder)
 
     def case(self, source, app):
+        if source is self.SOURCE:
+            support.require("flask_sqlalchemy")
         module = app.partition(":")[0]
         with open(os.path.join(self.folder, module + ".py"), "w") as file:
             file.write(textwrap.dedent(source))

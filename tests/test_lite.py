@@ -219,7 +219,7 @@ class LiteTest(support.Outcomes):
 
         message = self.message_of(Case)
         self.assertTrue(message.startswith("UnsafeDatabaseError: "), message)
-        self.assertIn('SQLALCHEMY_ENGINES["default"] of the app \'webshop\'', message)
+        self.assertIn("SQLALCHEMY_ENGINES[\"default\"] of the app 'webshop'", message)
 
     def test_engines_for_asyncio_are_refused(self):
         library = self.library({"default": "sqlite://"})

@@ -122,7 +122,7 @@ class InAReset(Shop):
             r'\Acannot clear "blocks_shop_test" for ShopTest.test_total: DROP TABLE waited 1.5 s'
             r" for a lock.\n"
             r'  pid %d "celery worker" from (127.0.0.1|a local socket),'
-            r' idle in transaction for \d.\d s,'
+            r" idle in transaction for \d.\d s,"
             r' holds "parent"\n'
             r"      last query: INSERT INTO parent VALUES \(0\)\n"
             r"  End that transaction, or see it again with: python -m dbtestcase blockers\Z" % pid,

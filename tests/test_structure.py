@@ -11,7 +11,8 @@ PACKAGE = os.path.join(support.ROOT, "dbtestcase")
 OPTIONAL = ("flask", "flask_sqlalchemy", "flask_sqlalchemy_lite", "nose2", "psycopg", "psycopg2")
 VERSION = re.compile(r"\bversion_info\b|\b__version__\b|importlib\.metadata|\bhexversion\b")
 STATEMENT = re.compile(
-    r"^\s*(SELECT\s.+\sFROM|INSERT INTO|UPDATE\s.+\sSET|DELETE FROM|TRUNCATE|LOCK TABLE|SHOW|SET|PRAGMA"
+    r"^\s*(SELECT\s.+\sFROM|INSERT INTO|UPDATE\s.+\sSET|DELETE FROM|TRUNCATE|LOCK TABLE|SHOW|SET"
+    r"|PRAGMA"
     r"|(CREATE|DROP|ALTER) (TABLE|DATABASE|INDEX|SCHEMA|SEQUENCE|TYPE|VIEW|ROLE|FUNCTION))\s+\S",
     re.DOTALL,
 )
@@ -101,7 +102,8 @@ class StructureTest(unittest.TestCase):
             "def f():\n    '''DROP TABLE x'''\n    import flask\n    return 'DELETE FROM x'\n"
         )
         self.assertEqual(list(imported_with_the_module(tree)), ["psycopg2"])
-        self.assertEqual([each for each in texts(tree) if STATEMENT.search(each)], ["DELETE FROM x"])
+        found = [each for each in texts(tree) if STATEMENT.search(each)]
+        self.assertEqual(found, ["DELETE FROM x"])
         self.assertTrue(VERSION.search("if sys.version_info >= (3, 8):"))
 
 

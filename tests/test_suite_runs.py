@@ -10,6 +10,7 @@ import unittest
 from tests import support
 
 
+@support.requires("flask_sqlalchemy")
 class RunnersTest(support.Outcomes):
     """A small suite in processes of its own, under each runner."""
 

@@ -1,4 +1,4 @@
-"""A suite as a user writes it with type hints: ``mypy --strict`` checks it, no test run finds it."""
+"""A suite as users write it with type hints: ``mypy --strict`` checks it, no test run finds it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def settle(name: str, milliseconds: int) -> str:
         " AS new_lock_timeout,"
         " pg_catalog.set_config('synchronous_commit',"
         " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'off'"
-        " ELSE 'local' END, false) AS new_synchronous_commit" % (_literal(_cut(name)), milliseconds, milliseconds)
+        " ELSE 'local' END, false) AS new_synchronous_commit"
+        % (_literal(_cut(name)), milliseconds, milliseconds)
     )
 
 

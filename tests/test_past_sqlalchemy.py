@@ -1,0 +1,167 @@
+"""What is done with connections past SQLAlchemy: freed, told and taken back all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import sqlalchemy as sa
+
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, sessions
+
+from . import support
+from .holding import BOUND, Shop, another_process
+
+FIRST, SECOND = "ShopTest.test_first", "ShopTest.test_second"
+INSERT = "INSERT INTO parent VALUES (0)"
+
+
+class PastSQLAlchemy(Shop):
+    """What a test does with the driver itself."""
+
+    database = "past_shop_test"
+
+    def begin(self, name: str = FIRST) -> None:
+        super().begin(name)
+        time.sleep(0.02)
+
+    def test_a_connection_of_the_driver_is_told_by_the_test_that_used_it_last(self) -> None:
+        self.raw().cursor().execute(INSERT)
+        self.begin(SECOND)
+        (leak,) = self.reset()
+        self.assertEqual((leak.kind, leak.test, leak.file), ("raw connection", FIRST, None))
+
+    def test_a_transaction_that_the_driver_prepared(self) -> None:
+        raw = self.raw()
+        raw.tpc_begin(raw.xid(1, "left by the driver", "branch"))
+        raw.cursor().execute(INSERT)
+        raw.tpc_prepare()
+        self.begin(SECOND)
+        (leak,) = self.reset()
+        self.assertEqual((leak.kind, leak.test), ("prepared transaction", FIRST))
+        raw.cursor().execute("SELECT 1")
+
+    def test_a_statement_at_work_is_named_with_its_test(self) -> None:
+        raw = self.raw()
+        raw.cursor().execute(INSERT)
+        self.in_thread(lambda: raw.cursor().execute("SELECT pg_sleep(4)"))
+        time.sleep(0.3)
+        self.begin(SECOND)
+        with self.assertRaisesRegex(
+            BlockedDatabaseError,
+            r'  pid %d of role "\w+" of this process, active for \d.\d s, holds "parent"\n'
+            r"      its query: SELECT pg_sleep\(4\)\n"
+            r"      used past SQLAlchemy by %s\n" % (_compat.backend_pid(raw), FIRST),
+        ):
+            self.reset()
+
+    def test_what_a_cursor_of_the_driver_sets_does_not_reach_the_next_test(self) -> None:
+        with self.engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("SET work_mem = '7MB'")
+            cursor.execute("SELECT pg_advisory_lock(4711)")
+            connection.connection.commit()
+        self.begin(SECOND)
+        with self.engine.connect() as connection:
+            self.assertNotEqual(connection.execute(sa.text("SHOW work_mem")).scalar(), "7MB")
+        self.assertEqual(support.administer("SELECT 1 FROM pg_locks WHERE objid = 4711"), [])
+
+    def test_a_connection_that_was_used_as_usual_stays(self) -> None:
+        pids = set()
+        for name in (FIRST, SECOND):
+            self.begin(name)
+            with self.engine.connect() as connection:
+                connection.execute(sa.text("SELECT count(*) FROM parent"))
+                pids.add(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar())
+        self.assertEqual(len(pids), 1)
+
+    def test_the_holder_of_an_advisory_lock_is_named(self) -> None:
+        lock = "SELECT pg_advisory_lock(4711)"
+        with another_process(self.url, lock) as pid, self.engine.connect() as connection:
+            with self.assertRaisesRegex(
+                BlockedDatabaseError, r"pid %d .*, holds the advisory lock 4711\n" % pid
+            ):
+                connection.execute(sa.text(lock))
+
+    def test_no_commit_waits_for_a_standby(self) -> None:
+        engine = self.make_engine(pool_size=1, connect_args={"options": "-c synchronous_commit=on"})
+        ask = sa.text("SHOW synchronous_commit")
+        with engine.connect() as connection:
+            self.assertEqual(connection.execute(ask).scalar(), "local")
+        sessions.end_test()
+        with engine.connect() as connection:
+            self.assertEqual(connection.execute(ask).scalar(), "on")
+
+
+class PastSQLAlchemyWithPsycopg3(PastSQLAlchemy):
+    """The same with the other driver."""
+
+    driver = "psycopg"
+    database = "past_shop3_test"
+
+
+class FullServers(support.Outcomes):
+    """A database that takes no more connections."""
+
+    def message_with_limit(self, limit: int) -> str:
+        url = support.postgresql_url("past_full_test", owner="app")
+        support.administer('ALTER DATABASE "past_full_test" CONNECTION LIMIT %d' % limit)
+        self.addCleanup(support.administer, 'ALTER DATABASE "past_full_test" CONNECTION LIMIT -1')
+
+        class FullTest(DatabaseTestCase):
+            engine = url
+            metadata = sa.MetaData()
+
+            def test_nothing(self) -> None:
+                pass
+
+        return self.message_of(FullTest)
+
+    def test_no_connection_at_all(self) -> None:
+        self.assertRegex(
+            self.message_with_limit(0),
+            r"\A(dbtestcase.)?(errors.)?BlockedDatabaseError: FullTest: no connection to .*"
+            r'too many connections for database "past_full_test"\n'
+            r"  It is where the engine of the class leads. Nothing was touched.\n"
+            r"  The server has no connection left. Close connections that are not needed, or raise"
+            r" the server's max_connections.\Z",
+        )
+
+    def test_none_for_the_connection_that_clears(self) -> None:
+        self.assertIn("The server has no connection left.", self.message_with_limit(1))
+
+
+class LateWaits(support.Outcomes):
+    """A lock that is in the way only of the quickest way to empty a large table."""
+
+    def test_the_bound_holds_once_and_not_for_each_look(self) -> None:
+        url = support.postgresql_url("past_late_test")
+        metadata_of_large = sa.MetaData()
+        sa.Table("large", metadata_of_large, sa.Column("id", sa.Integer), sa.Column("t", sa.Text))
+        seconds, stack = [], contextlib.ExitStack()
+
+        class LateTest(DatabaseTestCase):
+            engine = url
+            metadata = metadata_of_large
+            lock_timeout = BOUND
+
+            def setUp(self) -> None:
+                began = time.monotonic()
+                try:
+                    super().setUp()
+                finally:
+                    seconds.append(time.monotonic() - began)
+
+            def test_1_fills(self) -> None:
+                insert = "INSERT INTO large SELECT i, repeat(md5(i::text), 40) FROM %s i"
+                self.session.execute(sa.text(insert % "generate_series(1, 10000)"))
+                self.session.commit()
+                stack.enter_context(another_process(url, "SELECT count(*) FROM large"))
+
+            def test_2_waits(self) -> None:
+                pass
+
+        with stack:
+            message = self.message_of(LateTest)
+        self.assertIn("BlockedDatabaseError: cannot clear", message)
+        self.assertLess(max(seconds), BOUND + 1.2)
