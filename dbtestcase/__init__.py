@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _pairs
+from . import _compat
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .errors import (
     BlockedDatabaseError,
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-_pairs.watch_imports()
+_compat.watch_imports()
 
 
 def __getattr__(name: str) -> Any:

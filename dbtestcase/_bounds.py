@@ -28,7 +28,7 @@ def ends_in_time(close: Callable[[], Any], deadline: float) -> bool:
 @contextlib.contextmanager
 def cut_off_at(deadline: float, dbapi: Any) -> Iterator[None]:
     """Shut the socket of a connection whose server does not answer in time."""
-    timer = threading.Timer(max(0.1, deadline - time.monotonic()), _shut, (dbapi,))
+    timer = threading.Timer(max(0.1, deadline - time.monotonic()), shut, (dbapi,))
     timer.daemon = True
     timer.start()
     try:
@@ -37,7 +37,8 @@ def cut_off_at(deadline: float, dbapi: Any) -> Iterator[None]:
         timer.cancel()
 
 
-def _shut(dbapi: Any) -> None:
+def shut(dbapi: Any) -> None:
+    """Shut the socket of a driver's connection: whoever waits for its server gets an error."""
     with contextlib.suppress(Exception):
         with socket.socket(fileno=os.dup(dbapi.fileno())) as copy:
             copy.shutdown(socket.SHUT_RDWR)

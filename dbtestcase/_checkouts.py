@@ -104,6 +104,11 @@ def opened() -> List[Checkout]:
     return sorted((checkout for checkout in known if checkout.open), key=lambda each: each.since)
 
 
+def known() -> List[Checkout]:
+    """Return what is checked out, without any change to it: for another thread."""
+    return list(_open.values()) + list(_more)
+
+
 def of_connection(connection: Any) -> Optional[Checkout]:
     """Return the checkout that a SQLAlchemy Connection holds, if it is one of this process."""
     fairy = _compat.fairy_of(connection)

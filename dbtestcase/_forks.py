@@ -12,8 +12,6 @@ import contextlib
 import os
 from typing import Any, List
 
-import sqlalchemy as sa
-
 from . import _checkouts, _compat, _freeing, _settling
 
 _MOST_NESTED = 100

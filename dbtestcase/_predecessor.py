@@ -1,7 +1,7 @@
 """Did the run that had a database before come to its end? A small file tells, by still being there.
 
-The files are beside those of :mod:`dbtestcase.announce`. Workers of a run have none, as many runners
-just kill them.
+The files are beside those of :mod:`dbtestcase.announce`. Workers of a run have none, as many
+runners just kill them.
 """
 
 from __future__ import annotations
@@ -75,6 +75,6 @@ def _sentence(pid: Any, dialect: Any) -> str:
     kinds = collections.Counter(kind for kind, _ in dialect.inventory())
     found = ", ".join(count(number, kind) for kind, number in sorted(kinds.items()))
     return (
-        'process %d had the database "%s" before, and was killed or crashed in the middle of its run;'
-        " found there: %s" % (pid, dialect.identity.name, found or "nothing")
+        'process %d had the database "%s" before, and was killed or crashed in the middle of its'
+        " run; found there: %s" % (pid, dialect.identity.name, found or "nothing")
     )

@@ -29,7 +29,8 @@ _NOT_FOR_TESTS = (
     "  Wait for that run to end, or end it; or give the database a name with the word test."
 )
 _NOT_LED = (
-    "a creator or a listener makes the connections of the engine, so they cannot be led elsewhere.\n"
+    "a creator or a listener makes the connections of the engine, so they cannot be led"
+    " elsewhere.\n"
     "  Wait for that run to end, or end it; or give the engine a URL in place of the creator."
 )
 _NAME_TOO_LONG = (

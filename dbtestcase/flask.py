@@ -6,7 +6,7 @@ import contextlib
 import importlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from . import _compat, _pairs, safeguard
+from . import _compat, safeguard
 from . import config as configuration
 from .errors import ConfigurationError
 from .target import Target
@@ -130,7 +130,7 @@ def target_of(app: Any, db: Any, config: Any, made_here: bool, metadata: Any = N
 
     :param metadata: what the suite gives, for an extension that does not know the models.
     """
-    _pairs.require_working_pairs()
+    _compat.require_working_pairs()
     db = db if db is not None else _extension_of(app)
     if _compat.is_lite(db):
         from ._lite import LiteTarget
@@ -185,7 +185,7 @@ def import_object(name: str, said: str = "") -> Any:
 
 
 def _unimportable(said: str, error: Exception) -> ConfigurationError:
-    reason = _pairs.broken_pair() or _pairs.missing_driver(error)
+    reason = _compat.broken_pair() or _compat.missing_driver(error)
     if reason is None:
         reason = (
             "%s: %s. It is 'module:attribute', seen from the directory the tests are started in."

@@ -95,7 +95,13 @@ def _require_database_test(database: str) -> None:
         " force.\n"
         "  Nothing would clear up after it. Make %s a DatabaseTestCase; or have it do without the"
         " database."
-        % (name, database, " at %s in %s" % (line, line.function) if line else "", VARIABLE, case.__name__)
+        % (
+            name,
+            database,
+            " at %s in %s" % (line, line.function) if line else "",
+            VARIABLE,
+            case.__name__,
+        )
     )
 
 

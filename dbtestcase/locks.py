@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
 
 import sqlalchemy as sa
 
-from . import _blocked, _compat, _settling, sessions
+from . import _answers, _blocked, _compat, _settling, sessions
 from ._leaks import Leak, of_place
 from .dialects.postgresql import locks as server
 from .errors import BlockedDatabaseError
@@ -19,6 +19,10 @@ from .errors import BlockedDatabaseError
 LOCK_TIMEOUT, STATEMENT_TIMEOUT, DEADLOCK, FULL = "55P03", "57014", "40P01", "53300"
 _FULL_TEXTS = ("too many clients", "too many connections", "remaining connection slots")
 _TERMINATING = 1.0  # seconds that a backend may take to end
+_NO_ANSWER = (
+    "its statement got no answer, and its connection was cut: the server, or the process of it"
+    " that serves this connection, is stopped or cannot be reached."
+)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
 
 Result = TypeVar("Result")
@@ -208,6 +212,10 @@ def _explain(context: Any) -> Optional[BaseException]:
         return None
     nowait = "nowait" in (context.statement or "").lower()
     full = is_full(context.original_exception)
+    if _answers.was_cut(_dbapi_of(context.connection)):
+        return _compat.in_place_of(  # type: ignore[no-any-return]
+            error, BlockedDatabaseError, "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
+        )
     if not full and (_compat.sqlstate(context.original_exception) != LOCK_TIMEOUT or nowait):
         return None
     fact = "its statement waited %.1f s for a lock" % test.lock_timeout
@@ -226,8 +234,13 @@ def _explain(context: Any) -> Optional[BaseException]:
     return named
 
 
+def _dbapi_of(connection: Any) -> Any:
+    fairy = _compat.fairy_of(connection) if connection is not None else None
+    return _compat.dbapi_connection(fairy) if fairy is not None else None
+
+
 def _others(control: Any, context: Any) -> Tuple[List[int], List[str]]:
-    own = _compat.backend_pid(_compat.dbapi_connection(_compat.fairy_of(context.connection)))
+    own = _compat.backend_pid(_dbapi_of(context.connection))
     pids, gids = _blocked.everyone(control)
     if "advisory" in (context.statement or "").lower() or not {*pids, *gids} - {own}:
         pids, gids = server.advisory_holders(control), []

@@ -28,7 +28,7 @@ def key_of(case: Any, target: Any, databases: List[Any]) -> Key:
     recipe = type(case).create_tables
     parts: List[Any] = [getattr(recipe, "__func__", recipe)]
     for key, engine in sorted(target.engines.items(), key=lambda item: item[0] or ""):
-        place = [database.dialect.identity.key for database in databases if engine in database.engines]
+        place = [each.dialect.identity.key for each in databases if engine in each.engines]
         parts.append((key, place, _signature(target.tables(key), engine.dialect)))
     return tuple(parts)
 

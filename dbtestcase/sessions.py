@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Iterable, List, Mapping, Optional
 
-from . import _blocked, _checkouts, _compat, _forks, _settling
+from . import _answers, _blocked, _checkouts, _compat, _forks, _settling
 from ._freeing import Freeing, held_by
 from ._leaks import Leak, leak_text, note, of_place, warn
 
@@ -57,6 +57,8 @@ def begin_test(
     :param controls: the control connection on each engine's database, for telling who blocks.
     """
     watch()
+    if controls:
+        _answers.watch()
     _settling.begin(engines, name, lock_timeout, controls or {})
 
 

@@ -25,7 +25,7 @@ from . import (
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .misuse import MisuseChecks
 from .outcomes import WatchedRuns
-from .strategies import Strategy, strategy_of
+from .strategies import strategy_of
 from .target import Target
 
 # The target of each class that is running; a class that was set up is in it until it is left.

@@ -55,7 +55,8 @@ class ScenarioRuns(unittest.TestCase):
         variables.update(environment)
         done = support.run_python(*arguments, cwd=SCENARIOS, env=variables)
         done.output = done.stdout + done.stderr
-        self.assertEqual(glob.glob(os.path.join(self.folder, "dbtestcase-report-*")), [], "left behind")
+        left_behind = glob.glob(os.path.join(self.folder, "dbtestcase-report-*"))
+        self.assertEqual(left_behind, [])
         return done
 
     def report_of(self, *arguments: str, **environment: str) -> Any:

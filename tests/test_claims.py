@@ -25,8 +25,8 @@ class SiblingsTest(Claims):
             self.assertPasses(self.case(self.url))
         self.assertEqual(self.seen, [("claims_app_test_2", "claims_app_test_2")])
         self.assertIn(
-            'dbtestcase: another run has the database "claims_app_test"; this one creates its sibling'
-            ' "claims_app_test_2"\n',
+            'dbtestcase: another run has the database "claims_app_test"; this one creates its'
+            ' sibling "claims_app_test_2"\n',
             words.getvalue(),
         )
 
@@ -62,7 +62,9 @@ class SiblingsTest(Claims):
             self.assertEqual(self.seen[0][0], "claims_app_test_2")
             with engine.connect() as connection:
                 self.assertEqual(database_of(connection), self.database)
-        self.assertEqual(_compat.url_text(engine.url), _compat.url_text(sa.create_engine(self.url).url))
+        self.assertEqual(
+            _compat.url_text(engine.url), _compat.url_text(sa.create_engine(self.url).url)
+        )
 
     def test_the_engines_and_the_config_of_an_app_follow_and_come_back(self):
         shop = models.library()
@@ -147,7 +149,9 @@ class NoSiblingsTest(Claims):
     database = "claims_alone_test"
 
     def message(self, url, pid, reason, name=None):
-        message = self.message_of(self.case(url) if isinstance(url, (str, sa.engine.Engine)) else url)
+        message = self.message_of(
+            self.case(url) if isinstance(url, (str, sa.engine.Engine)) else url
+        )
         first, holder, third, *rest = message.splitlines()
         self.assertEqual(
             first,
@@ -179,14 +183,15 @@ class NoSiblingsTest(Claims):
             self.message(
                 self.case(url, allowed_databases=("claims_plain",)),
                 pid,
-                "only allowed_databases says that it is for tests, which the name of a sibling would"
-                " not say.\n"
+                "only allowed_databases says that it is for tests, which the name of a sibling"
+                " would not say.\n"
                 "Wait for that run to end, or end it; or give the database a name with the word"
                 " test.",
                 name="claims_plain",
             )
         self.assertEqual(
-            support.administer("SELECT datname FROM pg_database WHERE datname = 'claims_plain_2'"), []
+            support.administer("SELECT datname FROM pg_database WHERE datname = 'claims_plain_2'"),
+            [],
         )
 
     def test_an_engine_with_a_creator_cannot_be_led_elsewhere(self):
@@ -278,7 +283,8 @@ class MissingDatabaseTest(Claims):
         message = self.message_of(self.case(support.url_of("claims_nothing")))
         self.assertIn('database "claims_nothing" does not exist', message)
         self.assertEqual(
-            support.administer("SELECT datname FROM pg_database WHERE datname = 'claims_nothing'"), []
+            support.administer("SELECT datname FROM pg_database WHERE datname = 'claims_nothing'"),
+            [],
         )
 
 

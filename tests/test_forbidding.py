@@ -109,7 +109,9 @@ class ForbiddingTest(Claims):
         self.assertIn("PriceTest.connects_in_a_clean_up", self.message("connects_in_a_clean_up"))
         for case in (SettingUp, ClearingUp):
             message = self.message("is_allowed", case)
-            self.assertTrue(message.startswith("ConfigurationError: PriceTest connects to"), message)
+            self.assertTrue(
+                message.startswith("ConfigurationError: PriceTest connects to"), message
+            )
 
     def test_what_is_allowed_within_a_block_passes(self):
         self.assertTrue(self.run_plain("is_allowed").wasSuccessful())
@@ -149,7 +151,9 @@ class ForbiddingTest(Claims):
         for runner in runners:
             with self.subTest(runner=runner[1]):
                 output = output_of(scenario(self.url, *runner, DBTESTCASE_FORBID="1"))
-                self.assertRegex(output, "ConfigurationError: PlainTest.test_connects connects to the")
+                self.assertRegex(
+                    output, "ConfigurationError: PlainTest.test_connects connects to the"
+                )
                 self.assertRegex(output, r"Ran 3 tests|1 failed, 2 passed")
                 self.assertNotRegex(output, "failures=|errors=[2-9]")
 

@@ -92,7 +92,7 @@ class Freezes(Shop):
         cursor = raw.cursor()
         cursor.execute("SELECT * FROM parent")
         cursor.execute("SAVEPOINT here")
-        with self.assertRaises(Exception):
+        with self.assertRaisesRegex(Exception, "nonsense"):
             cursor.execute("SELECT nonsense")
         self.assertEqual(self.kinds(self.reset()), ["raw connection"])
 
@@ -244,7 +244,7 @@ class FreezesWithPsycopg3(Freezes):
         )
         next(stream)
         self.assertEqual(self.kinds(self.reset()), ["raw connection"])
-        with self.assertRaises(Exception):
+        with self.assertRaisesRegex(Exception, "."):
             list(stream)
         raw.close()
 

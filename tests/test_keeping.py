@@ -15,7 +15,6 @@ from tests.claiming import Claims, library, output_of, said, scenario
 from tests.holding import another_process
 
 
-
 class Failing(DatabaseTestCase):
     """Tests of all kinds; a class of its own for each engine is made of it."""
 
@@ -153,7 +152,9 @@ class KeepingTest(Claims):
         self.assertEqual((first, self.copies()), (second, before))
 
     def copies(self):
-        return support.administer("SELECT datname FROM pg_database WHERE datname ~ 'keep_test_failed' ORDER BY 1")
+        return support.administer(
+            "SELECT datname FROM pg_database WHERE datname ~ 'keep_test_failed' ORDER BY 1"
+        )
 
     def test_the_tests_after_a_kept_one_start_clean_and_on_the_claimed_database(self):
         result = support.run_case(self.failing(), "test_fails", "test_passes", "test_is_an_error")
@@ -189,8 +190,8 @@ class KeepingTest(Claims):
         case = self.failing(engine=url)
         (text,), _ = self.kept_by(case, "test_fails")
         self.assertIn(
-            "\nWhat ShopTest.test_fails had committed could not be kept: permission denied to create"
-            " database.\n",
+            "\nWhat ShopTest.test_fails had committed could not be kept: permission denied to"
+            " create database.\n",
             text,
         )
         self.assertPasses(case, "test_passes")

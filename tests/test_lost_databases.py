@@ -104,7 +104,8 @@ class LostConnectionsTest(Claims):
             message = self.message_of(self.case_that(taken))
         self.assertRegex(
             message,
-            'BlockedDatabaseError: LostTest.test_2: another run has the database "claims_lost_test",'
+            "BlockedDatabaseError: LostTest.test_2: another run has the database"
+            ' "claims_lost_test",'
             " and did not end within 1.0 s.\n  pid %d .*\n  In one database, .*:\n"
             "  it had this very one, and lost the connection by which it had it.\n"
             "  Did somebody end that connection, or start the server anew\\?" % pids[0],

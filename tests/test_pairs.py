@@ -5,7 +5,7 @@ import sys
 import tempfile
 import unittest
 
-from dbtestcase import _pairs
+from dbtestcase import _compat
 from tests import support
 
 WORDS = (
@@ -54,38 +54,38 @@ class BrokenPairTest(unittest.TestCase):
     def test_nothing_is_said_of_versions_that_work(self):
         for versions in WORKING:
             with self.subTest(versions):
-                self.assertIsNone(_pairs.broken_pair(dict(zip(NAMES, versions)).get))
+                self.assertIsNone(_compat.broken_pair(dict(zip(NAMES, versions)).get))
 
     def test_both_versions_are_named_where_they_break(self):
         for versions in BREAKING:
             with self.subTest(versions):
-                text = _pairs.broken_pair(dict(zip(NAMES, versions)).get)
+                text = _compat.broken_pair(dict(zip(NAMES, versions)).get)
                 self.assertTrue(text.startswith("%s does not work with %s," % versions[-2:]), text)
 
     def test_the_words_say_what_works(self):
         versions = {"SQLAlchemy": "2.0.58", "Flask-SQLAlchemy": "2.5.1"}
-        self.assertEqual(_pairs.broken_pair(versions.get), WORDS)
+        self.assertEqual(_compat.broken_pair(versions.get), WORDS)
 
     def test_a_template_engine_that_needs_an_older_markupsafe(self):
-        text = _pairs.broken_pair({"Jinja2": "2.11.3", "MarkupSafe": "2.1.5"}.get)
+        text = _compat.broken_pair({"Jinja2": "2.11.3", "MarkupSafe": "2.1.5"}.get)
         self.assertIn('Jinja2 2.11.3 works with MarkupSafe below 2.1: pip install "Mark', text)
-        self.assertIsNone(_pairs.broken_pair({"Jinja2": "2.11.3", "MarkupSafe": "2.0.1"}.get))
+        self.assertIsNone(_compat.broken_pair({"Jinja2": "2.11.3", "MarkupSafe": "2.0.1"}.get))
 
     def test_flask_alone_is_not_blamed_for_its_extension(self):
         versions = {"SQLAlchemy": "2.0.58", "Flask-SQLAlchemy": "2.5.1", "Flask": "2.2.5"}
-        self.assertIsNone(_pairs.broken_pair(versions.get, library="Flask"))
-        self.assertEqual(_pairs.broken_pair(versions.get, library="Flask-SQLAlchemy"), WORDS)
+        self.assertIsNone(_compat.broken_pair(versions.get, library="Flask"))
+        self.assertEqual(_compat.broken_pair(versions.get, library="Flask-SQLAlchemy"), WORDS)
 
     def test_what_is_installed_here_works(self):
-        self.assertIsNone(_pairs.broken_pair())
+        self.assertIsNone(_compat.broken_pair())
 
 
 class InstalledVersionTest(unittest.TestCase):
     def test_is_read_without_an_import(self):
         program = (
-            "from dbtestcase import _pairs; import sys;"
-            "print(_pairs.installed_version('SQLAlchemy'));"
-            "_pairs.installed_version('Flask');"
+            "from dbtestcase import _compat; import sys;"
+            "print(_compat.installed_version('SQLAlchemy'));"
+            "_compat.installed_version('Flask');"
             "print(sorted(name for name in sys.modules if name.startswith('flask')))"
         )
         import sqlalchemy
@@ -94,13 +94,13 @@ class InstalledVersionTest(unittest.TestCase):
         self.assertEqual(done.stdout.split("\n")[:2], [sqlalchemy.__version__, "[]"], done.stderr)
 
     def test_is_none_where_nothing_is_installed(self):
-        self.assertIsNone(_pairs.installed_version("no-such-library"))
-        self.assertIsNone(_pairs.version_in_folders("no-such-library"))
+        self.assertIsNone(_compat.installed_version("no-such-library"))
+        self.assertIsNone(_compat.version_in_folders("no-such-library"))
 
     def test_is_the_same_by_the_names_of_folders_as_on_python_3_7(self):
         for name in ("SQLAlchemy", "Flask", "Flask-SQLAlchemy", "nose2", "psycopg2-binary"):
             with self.subTest(name):
-                self.assertEqual(_pairs.version_in_folders(name), _pairs.installed_version(name))
+                self.assertEqual(_compat.version_in_folders(name), _compat.installed_version(name))
 
     def test_the_folders_of_every_kind_of_installation_are_understood(self):
         folder = tempfile.mkdtemp()
@@ -114,7 +114,7 @@ class InstalledVersionTest(unittest.TestCase):
         ):
             path = os.path.join(folder, name)
             os.mkdir(path)
-            self.assertEqual(_pairs.version_in_folders("My-Shop"), version)
+            self.assertEqual(_compat.version_in_folders("My-Shop"), version)
             os.rmdir(path)
 
 
@@ -195,7 +195,7 @@ class MissingDriverTest(unittest.TestCase):
         versions = {"SQLAlchemy": "2.1.9", "psycopg2-binary": "2.9.13"}
         error = ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
         self.assertEqual(
-            _pairs.missing_driver(error, versions.get),
+            _compat.missing_driver(error, versions.get),
             "SQLAlchemy 2.1.9 takes postgresql:// for psycopg (version 3), which is not installed;"
             " psycopg2 2.9.13 is. Write postgresql+psycopg2:// or: pip install 'psycopg[binary]'",
         )
@@ -203,9 +203,9 @@ class MissingDriverTest(unittest.TestCase):
     def test_is_silent_of_other_drivers_and_where_neither_is_there(self):
         pg8000 = ModuleNotFoundError("No module named 'pg8000'", name="pg8000")
         psycopg = ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
-        self.assertIsNone(_pairs.missing_driver(pg8000, {"psycopg2": "2.9.13"}.get))
-        self.assertIsNone(_pairs.missing_driver(psycopg, {"SQLAlchemy": "2.1.9"}.get))
-        self.assertIsNone(_pairs.missing_driver(AttributeError("depths"), {}.get))
+        self.assertIsNone(_compat.missing_driver(pg8000, {"psycopg2": "2.9.13"}.get))
+        self.assertIsNone(_compat.missing_driver(psycopg, {"SQLAlchemy": "2.1.9"}.get))
+        self.assertIsNone(_compat.missing_driver(AttributeError("depths"), {}.get))
 
 
 if __name__ == "__main__":

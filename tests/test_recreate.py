@@ -78,8 +78,9 @@ class PostgreSQLModesTest(Modes, unittest.TestCase):
             texts, _ = self.run_mode("compare")
 
         self.assertIn(
-            'the verified reset of "recreate_broken_test" for ThingTest.test_two differs from drop'
-            " and create (-/+ lines of their dumps). Please report this as an error of dbtestcase:\n"
+            'the verified reset of "recreate_broken_test" for ThingTest.test_two differs from'
+            " drop and create (-/+ lines of their dumps). Please report this as an error of"
+            " dbtestcase:\n"
             "  -8",
             "\n".join(texts),
         )

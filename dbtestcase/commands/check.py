@@ -21,7 +21,7 @@ import contextlib
 import platform
 from typing import Any, Dict, Optional, Tuple
 
-from .. import _compat, _pairs, dialects, verdicts
+from .. import _compat, dialects, verdicts
 from ..errors import DatabaseTestCaseError
 from . import _check_text, _subject
 from ._output import COULD_NOT_TELL, DONE, FOUND, Output
@@ -68,7 +68,7 @@ def run(options: Any, output: Output) -> int:
         "status": STATUSES[safe],
         "binds": binds,
         "versions": _versions(),
-        "broken_pair": _pairs.broken_pair(),
+        "broken_pair": _compat.broken_pair(),
     }
     if options.json:
         output.json(document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple, Optional, Tuple
 
-from .. import _compat, _pairs
+from .. import _compat
 from ..errors import ConfigurationError, UnsupportedDatabaseError
 
 SUPPORTED = {"postgresql": "postgresql", "sqlite": "sqlite"}
@@ -51,7 +51,7 @@ def unusable(url: Any, error: Exception) -> Exception:
             (
                 "Write postgresql:// for it, as SQLAlchemy wants from 1.4 on."
                 if name == "postgres"
-                else _pairs.missing_driver(error) or "Install the driver that the URL asks for."
+                else _compat.missing_driver(error) or "Install the driver that the URL asks for."
             ),
         )
     )

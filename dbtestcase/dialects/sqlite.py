@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sqlite3
-import tempfile
 import time
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 from .. import _compat
 from ..errors import BlockedDatabaseError, UnsafeDatabaseError
 from . import Identity, describe
+from ._sqlite_copying import Copier
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
 _VERSION = "SQLite %s" % sqlite3.sqlite_version
@@ -165,9 +164,9 @@ class SQLite:
             self._equal_to = (baseline, version)
         return None
 
-    def copier(self, engine: Any, name: str) -> "Copier":
+    def copier(self, engine: Any, name: str) -> Copier:
         """Return what copies this database to a file of its own."""
-        return Copier(self, name)
+        return Copier(self.identity, self._connected, name)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -214,40 +213,6 @@ class SQLite:
         connection.rollback()
         _drop_temporary(connection)
         source.backup(connection, pages=-1, progress=give_up, sleep=0.02)
-
-
-class Copier:
-    """Copies a database to a file: beside its own, or where temporary files are.
-
-    :param name: what the file is called, without the ending.
-    """
-
-    pid = 0
-
-    def __init__(self, sqlite: SQLite, name: str) -> None:
-        identity = sqlite.identity
-        folder = tempfile.gettempdir() if identity.private else identity.place
-        ending = os.path.splitext(identity.name)[1] or ".db"
-        self._sqlite = sqlite
-        stem = os.path.splitext(identity.name)[0]
-        name = name.replace(identity.name, stem, 1).replace(":", "")
-        self._path = os.path.join(folder, name + ending)
-
-    def copy(self, what: str) -> List[str]:
-        """Copy the database in place of an earlier copy of this name.
-
-        :param what: what the copy is of.
-        :return: how to get at the copy: its path, and a command.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(self._path)
-        with contextlib.closing(sqlite3.connect(self._path)) as copy:
-            with self._sqlite._connected() as connection:
-                connection.backup(copy)
-        return [self._path, "sqlite3 " + shlex.quote(self._path)]
-
-    def close(self) -> None:
-        """Do nothing: the file is closed."""
 
 
 def _drop_temporary(connection: Any) -> None:

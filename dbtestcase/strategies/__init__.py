@@ -30,7 +30,6 @@ class Strategy:
         :param databases: the checked databases of the test.
         """
 
-
     def commit(self, databases: List[Any]) -> None:
         """Make what the test has committed visible to others, when nothing is left open.
 

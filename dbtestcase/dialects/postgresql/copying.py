@@ -95,7 +95,12 @@ def _url(parts: Dict[str, Any], name: str) -> str:
 
 
 def _command(parts: Dict[str, Any], name: str) -> str:
-    options = [("-h", parts["host"]), ("-p", parts["port"]), ("-U", parts["username"]), ("-d", name)]
+    options = [
+        ("-h", parts["host"]),
+        ("-p", parts["port"]),
+        ("-U", parts["username"]),
+        ("-d", name),
+    ]
     words = [word for option in options if option[1] for word in option]
     return "psql " + " ".join(shlex.quote(str(word)) for word in words)
 

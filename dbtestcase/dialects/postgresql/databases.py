@@ -19,7 +19,8 @@ WITH kind AS (
                            pg_encoding_to_char(encoding), datcollate, datctype)
            || CASE to_jsonb(d) ->> 'datlocprovider'
               WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
-                                   coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))
+                                   coalesce(to_jsonb(d) ->> 'datlocale',
+                                            to_jsonb(d) ->> 'daticulocale'))
               WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L',
                                    to_jsonb(d) ->> 'datlocale')
               ELSE '' END AS options

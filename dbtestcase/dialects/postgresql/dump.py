@@ -39,8 +39,9 @@ def dump(dbapi: Any) -> List[str]:
             return sorted(line for line in lines if line and not _IGNORED.match(line))
         told = done.stderr.strip()
     raise ServerError(
-        'recreate = "compare" compares dumps, and pg_dump %s. Install PostgreSQL\'s client programs,'
-        " of the server's version or newer." % ("failed: " + told if told else "is not to be found")
+        'recreate = "compare" compares dumps, and pg_dump %s. Install PostgreSQL\'s client'
+        " programs, of the server's version or newer."
+        % ("failed: " + told if told else "is not to be found")
     )
 
 

@@ -9,9 +9,10 @@ tells how many ids N were used and are over. Of each connection that our engines
 statement (watching.py), and count a transaction once, and each of its savepoints once, when an
 INSERT, UPDATE or DELETE in it wrote at least one row: it has an id of its own then. Of a
 transaction in which anything else ran than these, SELECT, SET and savepoints, nothing is counted.
-Let W be the sum. The counted ids are different ones among the N, so that W = N leaves none that we did not see,
-and none that did anything but write rows. Whatever is unknown, another process, a raw connection,
-DDL, a procedure, autovacuum, uses ids that are not counted: W < N, and the fingerprint is asked.
+Let W be the sum. The counted ids are different ones among the N, so that W = N leaves none that we
+did not see, and none that did anything but write rows. Whatever is unknown, another process, a raw
+connection, DDL, a procedure, autovacuum, uses ids that are not counted: W < N, and the fingerprint
+is asked.
 
 W is a lower bound, never an estimate:
 

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 
 class Pair(NamedTuple):

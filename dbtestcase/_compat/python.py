@@ -1,0 +1,133 @@
+"""Differences between versions of Python and its own libraries."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+
+
+def add_class_cleanup(case: type, function: Callable[[], Any]) -> None:
+    """Have unittest run a clean-up when the class is over, where it knows such clean-ups."""
+    if has_class_cleanups(case):
+        case.addClassCleanup(function)  # type: ignore[attr-defined]
+
+
+def has_class_cleanups(case: type) -> bool:
+    """Tell whether unittest runs clean-ups of a class, as it does from Python 3.8 on."""
+    return hasattr(case, "addClassCleanup")
+
+
+def tells_sub_tests_at_once() -> bool:
+    """Tell whether a result hears of a sub-test before its test is over, as from Python 3.11 on."""
+    return sys.version_info >= (3, 11)
+
+
+def popen_as_user(uid: int, gid: int) -> Dict[str, Any]:
+    """Return the arguments of ``Popen`` that run a program as a user, in no group but its own."""
+    if sys.version_info >= (3, 9):
+        return {"user": uid, "group": gid, "extra_groups": [gid]}
+
+    def become_user() -> None:
+        os.setgroups([gid])
+        os.setgid(gid)
+        os.setuid(uid)
+
+    return {"preexec_fn": become_user}
+
+
+def in_place_of(error: Any, kind: type, text: str) -> Any:
+    """Return an error that is both what a caller may expect and of another kind, with its text.
+
+    It keeps the arguments and attributes of the first, and pickles as the second.
+    """
+    both: Any = type(
+        kind.__name__,
+        (kind, type(error)),
+        {
+            "__module__": kind.__module__,
+            "__str__": lambda self: text,
+            "__reduce__": lambda self: (kind, (text,)),
+        },
+    )
+    made = both.__new__(both)
+    made.args = error.args
+    vars(made).update(vars(error))
+    return made
+
+
+def sqlite_cursor_class() -> Any:
+    """Return the class of SQLite cursors."""
+    import sqlite3
+
+    return sqlite3.Cursor
+
+
+def split_sqlite_script(script: str) -> Iterator[str]:
+    """Yield the statements of a SQLite script one by one."""
+    import sqlite3
+
+    statement = ""
+    for part in re.split(r"(?<=;)", script):
+        statement += part
+        if statement.strip() and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def take_sqlite_transactions(dbapi: Any) -> Tuple[Dict[str, Any], Callable[[], None]]:
+    """Keep sqlite3 from beginning transactions by itself, in either of its two ways to do so.
+
+    :return: the attributes as they were, and what sets them back.
+    """
+    attribute, value, quiet = "isolation_level", dbapi.isolation_level, None
+    if getattr(dbapi, "autocommit", -1) is False:  # from Python 3.12 on, where it is asked for
+        attribute, value, quiet = "autocommit", False, True
+    setattr(dbapi, attribute, quiet)
+    return {attribute: value}, lambda: setattr(dbapi, attribute, value)
+
+
+def add_text(error: BaseException, text: str) -> None:
+    """Add text to what an exception says, once; its type and traceback stay as they are.
+
+    Notes came with Python 3.11. Before, the message is made longer where it is all that the
+    exception says; else its class is replaced by one of the same name that says more.
+    """
+    known = vars(error).setdefault("_dbtestcase_added", [])
+    if text in known:
+        return
+    known.append(text)
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    elif len(error.args) == 1 and isinstance(error.args[0], str) and str(error) == error.args[0]:
+        error.args = ("%s\n%s" % (error.args[0], text),)
+    else:
+        _say_more(error, text)
+
+
+def _say_more(error: BaseException, text: str) -> None:
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    longer = dict(names, __str__=lambda self: "%s\n%s" % (kind.__str__(self), text))
+    try:
+        error.__class__ = type(kind.__name__, (kind,), longer)
+    except TypeError:  # one of those that are built in, as KeyError
+        sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))
+
+
+def loaded_version(module: str) -> Optional[str]:
+    """Return the version of a library that this process has loaded, ``None`` if it has not.
+
+    Flask and its extensions no longer have it as an attribute, older Pythons no metadata.
+    """
+    if module not in sys.modules:
+        return None
+    try:
+        from importlib.metadata import version
+
+        return str(version(module.replace("_", "-")))
+    except Exception:  # no such module before Python 3.8, no distribution of this name
+        return str(getattr(sys.modules[module], "__version__", "?")).split()[0]

@@ -1,0 +1,115 @@
+"""Differences between SQLAlchemy's connections, sessions and statements."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from typing import Any, Callable, Dict, List
+
+import sqlalchemy as sa
+
+
+def select(*columns: Any) -> Any:
+    """Return a ``select()`` of the columns, which was given them as a list up to SQLAlchemy 1.3."""
+    make: Any = sa.select
+    return make(*columns) if hasattr(sa.sql.Select, "add_columns") else make(columns)
+
+
+def session_connection(session: Any, bind: Any) -> Any:
+    """Return the connection that a session uses for an engine in its transaction."""
+    if "bind_arguments" in inspect.signature(session.connection).parameters:
+        return session.connection(bind_arguments={"bind": bind})
+    return session.connection(bind=bind)
+
+
+def is_further_batch(context: Any) -> bool:
+    """Tell whether an INSERT runs in several statements, as SQLAlchemy 2 splits long ones."""
+    style = getattr(context, "execute_style", None)
+    return getattr(style, "name", "") == "INSERTMANYVALUES"
+
+
+def listen_to_connections(connected: Callable[[Any], None]) -> None:
+    """Have a function called with every Connection that is made, in whichever engine.
+
+    Up to SQLAlchemy 1.4 ``execution_options()`` makes another Connection on the same checkout,
+    often the only one that is kept; and a "branch" borrows what its origin holds.
+    """
+    engine = sa.engine.Engine
+    if hasattr(sa.engine.Connection, "_branch"):
+
+        def made(conn: Any, branch: bool) -> None:
+            if not branch:
+                connected(conn)
+
+        sa.event.listen(engine, "engine_connect", made)
+        sa.event.listen(
+            engine, "set_connection_execution_options", lambda conn, opts: connected(conn)
+        )
+    else:
+        sa.event.listen(engine, "engine_connect", connected)
+
+
+def listen_to_raw_use(used: Callable[[Any], None]) -> None:
+    """Have a function called with every pooled connection that a Connection is asked for.
+
+    Through it statements are run that SQLAlchemy does not see. Its own requests do not count, nor
+    do those of this package.
+    """
+    ordinary: Any = sa.engine.Connection.connection
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    passed_over = (os.path.dirname(os.path.abspath(sa.__file__)), package)
+
+    def connection(self: Any) -> Any:
+        fairy = ordinary.fget(self)
+        if not sys._getframe(1).f_code.co_filename.startswith(passed_over):
+            used(fairy)
+        return fairy
+
+    known: Any = sa.engine.Connection
+    known.connection = property(connection, doc=ordinary.__doc__)
+
+
+def fairy_of(connection: Any) -> Any:
+    """Return the pooled connection that a SQLAlchemy Connection holds now, or ``None``."""
+    held = vars(connection)
+    fairy = held.get("_dbapi_connection")
+    return fairy if fairy is not None else held.get("_Connection__connection")
+
+
+def live_sessions() -> List[Any]:
+    """Return every ORM session that this process has, of whatever maker."""
+    from sqlalchemy.orm import session
+
+    return list(session._sessions.values())
+
+
+def connections_of_session(session: Any) -> List[Any]:
+    """Return the Connections that an ORM session has in its transaction, without beginning one."""
+    found: List[Any] = []
+    # The attribute is "transaction" up to SQLAlchemy 1.3; from 1.4 on that name is a property.
+    held = vars(session)
+    transaction = held.get("_transaction") or held.get("transaction")
+    while transaction is not None:
+        for entry in list(transaction._connections.values()):
+            if entry[0] not in found:
+                found.append(entry[0])
+        transaction = transaction._parent
+    return found
+
+
+def registered_sessions(scoped: Any) -> Dict[Any, Any]:
+    """Return a scoped session's sessions by scope; of thread-local ones, this thread's alone."""
+    registry = scoped.registry
+    if isinstance(registry.registry, dict):
+        return dict(registry.registry)
+    return {None: registry()} if registry.has() else {}
+
+
+def unregister_session(scoped: Any, scope: Any) -> None:
+    """Take the session of a scope out of a scoped session's registry."""
+    registry = scoped.registry
+    if isinstance(registry.registry, dict):
+        registry.registry.pop(scope, None)
+    else:
+        registry.clear()
