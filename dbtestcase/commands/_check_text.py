@@ -18,6 +18,7 @@ _LIBRARIES = {
     "sqlalchemy": "SQLAlchemy",
     "flask": "Flask",
     "flask_sqlalchemy": "Flask-SQLAlchemy",
+    "flask_sqlalchemy_lite": "Flask-SQLAlchemy-Lite",
 }
 _SESSIONS = 5  # that are shown without -v
 

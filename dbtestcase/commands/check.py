@@ -28,7 +28,14 @@ from ._output import COULD_NOT_TELL, DONE, FOUND, Output
 
 LOCK_TIMEOUT = 3.0
 STATUSES = {True: DONE, False: FOUND, None: COULD_NOT_TELL}
-LIBRARIES = ("sqlalchemy", "flask", "flask_sqlalchemy", "psycopg2", "psycopg")
+LIBRARIES = (
+    "sqlalchemy",
+    "flask",
+    "flask_sqlalchemy",
+    "flask_sqlalchemy_lite",
+    "psycopg2",
+    "psycopg",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
