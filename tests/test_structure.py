@@ -55,8 +55,9 @@ def texts(tree):
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        value = getattr(node, "value", getattr(node, "s", None))  # "s" up to Python 3.7
-        if type(node).__name__ in ("Constant", "Str") and isinstance(value, str):
+        kind = type(node).__name__
+        value = node.s if kind == "Str" else getattr(node, "value", None)  # up to Python 3.7
+        if kind in ("Constant", "Str") and isinstance(value, str):
             if id(node) not in docstrings:
                 yield value
 
