@@ -242,8 +242,9 @@ class NoSiblingsTest(Claims):
 END_SOON = """
 DO $$ BEGIN
     CREATE EXTENSION IF NOT EXISTS dblink;
-    PERFORM dblink_connect('later', 'host=' || host(inet_server_addr()) || ' port='
-        || inet_server_port() || ' user=' || current_user || ' dbname=postgres');
+    PERFORM dblink_connect('later', 'host='
+        || coalesce(host(inet_server_addr()), current_setting('unix_socket_directories'))
+        || ' port=' || current_setting('port') || ' user=' || current_user || ' dbname=postgres');
     PERFORM dblink_send_query('later', 'SELECT pg_sleep(0.5), pg_terminate_backend(%d)');
 END $$
 """

@@ -117,9 +117,9 @@ _REPORTED = (
 
 def reported_settings(dbapi: Any) -> Any:
     """Return the settings that a server reports by itself when they change, without asking it."""
-    info = dbapi.info
     if dbapi.closed:
         return None
+    info = dbapi.info
     return [info.parameter_status(name) for name in _REPORTED]
 
 
