@@ -92,8 +92,15 @@ class ConnectionTest(unittest.TestCase):
         self.assertIsNone(_compat.set_pool_timeout(self.engine.pool, 2))
 
     def test_every_connection_is_heard_of_and_branches_are_not(self):
-        heard = []
-        _compat.listen_to_connections(heard.append)
+        heard, listening = [], [True]
+
+        def hear(connection):  # for the rest of the process, so that it must keep none alive
+            if listening:
+                heard.append(connection)
+
+        _compat.listen_to_connections(hear)
+        self.addCleanup(heard.clear)
+        self.addCleanup(listening.clear)
         with contextlib.closing(self.engine.connect()) as connection:
             with contextlib.closing(connection.execution_options(mark=1)) as other:
                 self.assertTrue(any(each is connection for each in heard))

@@ -349,8 +349,7 @@ class WhereTest(unittest.TestCase):
         self.assertEqual(done.stdout.splitlines(), ["<string>:6", "<string>:5 1", "None"])
 
     def test_names_the_line_of_a_template(self):
-        import jinja2
-
+        jinja2 = support.imported("jinja2")
         template = jinja2.Environment().from_string("a\n{% if true %}\n\n{{ where() }}{% endif %}")
         self.assertEqual(template.render(where=lambda: 1), "a\n\n\n1")
         seen = []
