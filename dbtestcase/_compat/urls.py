@@ -39,7 +39,7 @@ def url_with(url: Union[str, URL], **parts: Any) -> URL:
 
 
 @contextlib.contextmanager
-def connect_timeout(seconds: int = 5) -> Iterator[None]:
+def connect_timeout(seconds: int = 4) -> Iterator[None]:
     """Bound the time to connect by libpq's own variable, unless the user has set it."""
     if "PGCONNECT_TIMEOUT" in os.environ:
         yield
