@@ -51,7 +51,11 @@ class ReadmeTest(unittest.TestCase):
         return name.group(1)
 
     def run_here(self, *arguments):
-        environment = {"DBTESTCASE_POSTGRESQL_URL": support.server_url()}
+        environment = {
+            "DBTESTCASE_POSTGRESQL_URL": support.server_url(),
+            "TMPDIR": self.folder,  # where no other run of this user is announced
+            "PYTHONWARNINGS": "ignore::DeprecationWarning",  # of Flask-SQLAlchemy 2's own
+        }
         return support.run_python(*arguments, cwd=self.folder, env=environment)
 
     def test_every_python_block_is_a_module_whose_tests_pass(self):
