@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+import unittest
 from typing import Any
 
 import sqlalchemy as sa
@@ -479,3 +480,21 @@ class SQLiteFileRollbackLifeTest(RollbackLife, test_testcase.LifeContract, suppo
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
+
+
+class CommittedCountsTest(unittest.TestCase):
+    def test_a_failure_calls_nothing_committed_as_all_connections_are_one(self):
+        things = sa.Table("thing", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
+
+        class ThingTest(DatabaseTestCase):
+            reset = "rollback"
+            engine = support.postgresql_url("rollback_counts_test")
+            metadata = things.metadata
+
+            def test_one(self):
+                self.session.execute(things.insert().values(id=1))
+                self.assertRowCount(things, 2)
+
+        ((_, text),) = support.run_case(ThingTest).failures
+        self.assertIn("2 rows of thing expected, 1 found", text)
+        self.assertNotIn("committed", text)

@@ -34,6 +34,7 @@ class RollbackStrategy(Strategy):
         :raises ConfigurationError: if engines cannot share a transaction.
         """
         test = clearing.name_of(case)
+        case._dbtestcase_committed_counts = False  # all connections see what none has committed
         if not all([_is_ready(database, case) for database in databases]):
             build.forget(databases)
             case._dbtestcase_build(databases)
