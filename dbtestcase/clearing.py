@@ -32,8 +32,11 @@ def _restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
     if not dialect.alive:
         return _LOST
 
+    def make_way() -> None:
+        sessions.warn(_freed(database, case, exclusive=False))
+
     def work() -> Optional[str]:
-        return dialect.restore(baseline)  # type: ignore[no-any-return]
+        return dialect.restore(baseline, make_way)  # type: ignore[no-any-return]
 
     try:
         return _unblocked(database, case, "the reset", False, work)
@@ -67,7 +70,8 @@ def _unblocked(
     control = database.dialect.control
     if control is None:
         return work()
-    sessions.warn(_freed(database, case, exclusive))
+    if exclusive:
+        sessions.warn(_freed(database, case, exclusive))
     try:
         return locks.retrying(work)
     except Exception as error:

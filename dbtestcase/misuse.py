@@ -48,6 +48,8 @@ class MisuseChecks:
 
 def _requiring_setup(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
     expected = _is_expected_to_fail(case, method)
+    if inspect.iscoroutinefunction(method):
+        return _requiring_setup_async(case, method, expected)
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -61,6 +63,10 @@ def _requiring_setup(case: Any, method: Callable[..., Any]) -> Callable[..., Any
         keeping.ended(case)
         return returned
 
+    return checked
+
+
+def _requiring_setup_async(case: Any, method: Callable[..., Any], expected: bool) -> Any:
     @functools.wraps(method)
     async def checked_async(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
@@ -73,7 +79,7 @@ def _requiring_setup(case: Any, method: Callable[..., Any]) -> Callable[..., Any
         keeping.ended(case)
         return returned
 
-    return checked_async if inspect.iscoroutinefunction(method) else checked
+    return checked_async
 
 
 def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:

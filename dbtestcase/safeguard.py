@@ -49,7 +49,7 @@ _TAKEN_MEANWHILE = (
 
 _databases: Dict[Tuple[Any, ...], CheckedDatabase] = {}
 # Where an engine led when last asked: with its URL, since an engine's URL can be replaced.
-_known: "weakref.WeakKeyDictionary[Any, Tuple[str, Identity]]" = weakref.WeakKeyDictionary()
+_known: "weakref.WeakKeyDictionary[Any, Tuple[Any, Identity]]" = weakref.WeakKeyDictionary()
 
 
 def check(
@@ -120,7 +120,7 @@ def _identify(
     kind: Any, engine: Any, owner: str, origin: str, allowed: Tuple[str, ...]
 ) -> Identity:
     known = _known.get(engine)
-    if known is not None and known[0] == _compat.url_text(engine.url):
+    if known is not None and known[0] == _compat.url_key(engine.url):
         database = _databases.get(known[1].key)
         if database is not None and database.dialect.alive:
             return known[1]
@@ -130,7 +130,7 @@ def _identify(
         raise
     except Exception as error:
         raise unreachable(error, engine, owner, origin) from error
-    _known[engine] = (_compat.url_text(engine.url), identity)
+    _known[engine] = (_compat.url_key(engine.url), identity)
     return identity
 
 
@@ -192,7 +192,7 @@ def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
     database.dialect = dialect
     _databases[dialect.identity.key] = database
     for engine in database.engines:
-        _known[engine] = (_compat.url_text(engine.url), dialect.identity)
+        _known[engine] = (_compat.url_key(engine.url), dialect.identity)
 
 
 def _reached_again(lost: Any, engine: Any, owner: str) -> Any:

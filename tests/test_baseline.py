@@ -311,6 +311,31 @@ class OwnerTest(BaselineCase):
         other.execute("COMMIT")
         self.assertIsNone(baseline.restore(self.control))
 
+    def test_way_is_made_where_others_have_a_transaction_open(self):
+        baseline = self.take(*SHOP)
+        other = self.new_control()
+        made = []
+        self.assertIsNone(baseline.restore(self.control, lambda: made.append("nobody")))
+        other.execute("BEGIN")
+        self.assertIsNone(baseline.restore(self.control, lambda: made.append("idle")))
+        other.execute("INSERT INTO public.person (name) VALUES ('a')")
+
+        def commit():
+            made.append("writer")
+            other.execute("COMMIT")
+
+        self.assertIsNone(baseline.restore(self.control, commit))
+        self.assertIsNone(baseline.restore(self.control, lambda: made.append("nobody")))
+        self.assertEqual(made, ["idle", "writer"])
+        self.assertEqual(dump(self.database), self.before)
+
+    def test_way_is_made_where_the_role_may_not_see_what_others_do(self):
+        baseline = self.take(*SHOP)
+        self.new_control(support.url_of(self.database))
+        made = []
+        self.assertIsNone(baseline.restore(self.control, lambda: made.append("hidden")))
+        self.assertEqual(made, [] if self.owner is None else ["hidden"])
+
     def test_more_tables_than_fit_into_one_statement(self):
         tables = ["CREATE TABLE t%d (id serial)" % number for number in range(450)]
         baseline = self.take(*tables)

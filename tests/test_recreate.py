@@ -70,7 +70,7 @@ class PostgreSQLModesTest(Modes, unittest.TestCase):
         cls.url = support.postgresql_url("recreate_modes_test")
 
     def test_compare_tells_of_a_reset_that_left_something(self):
-        def left_as_it_is(baseline, control):
+        def left_as_it_is(baseline, control, make_way):
             return None
 
         self.url = support.postgresql_url("recreate_broken_test")

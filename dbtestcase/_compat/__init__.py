@@ -92,7 +92,14 @@ from .sqlalchemy import (
     session_connection,
     unregister_session,
 )
-from .urls import connect_timeout, postgresql_drivername, url_text, url_with, without_password
+from .urls import (
+    connect_timeout,
+    postgresql_drivername,
+    url_key,
+    url_text,
+    url_with,
+    without_password,
+)
 
 __all__ = [
     "ACTIVE",
@@ -171,6 +178,7 @@ __all__ = [
     "transaction_setting",
     "transaction_status",
     "unregister_session",
+    "url_key",
     "url_text",
     "url_with",
     "version_in_folders",

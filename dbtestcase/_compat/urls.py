@@ -13,6 +13,11 @@ from sqlalchemy.engine.url import URL, make_url
 _PASSWORD_ARGUMENT = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
+def url_key(url: URL) -> Any:
+    """Return what is equal as long as a URL is; up to SQLAlchemy 1.3 a URL can be changed."""
+    return url if isinstance(url, tuple) else url_text(url)
+
+
 def url_text(url: Union[str, URL], hide_password: bool = False) -> str:
     """Return a URL as text.
 

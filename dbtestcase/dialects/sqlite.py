@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from .. import _compat
 from ..errors import BlockedDatabaseError, UnsafeDatabaseError
@@ -155,7 +155,7 @@ class SQLite:
         self._equal_to = (baseline, version)
         return baseline
 
-    def restore(self, baseline: Baseline) -> Optional[str]:
+    def restore(self, baseline: Baseline, make_way: Callable[[], None]) -> Optional[str]:
         """Make the database equal to the base line; always possible, so there is no reason."""
         with self._connected() as connection:
             version = self._version(connection)

@@ -265,9 +265,12 @@ class PostgreSQL:
         """Remember the catalog, the rows and the sequences as they are now."""
         return Baseline.take(self.control, schema=schema)
 
-    def restore(self, baseline: Baseline) -> Optional[str]:
-        """Make rows and sequences equal to the base line; return what stands against it."""
-        return baseline.restore(self.control)
+    def restore(self, baseline: Baseline, make_way: Callable[[], None]) -> Optional[str]:
+        """Make rows and sequences equal to the base line; return what stands against it.
+
+        :param make_way: called before where others have a transaction open.
+        """
+        return baseline.restore(self.control, make_way)
 
 
 DIALECT = PostgreSQL

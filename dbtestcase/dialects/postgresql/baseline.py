@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ... import _compat
+from ...errors import BlockedDatabaseError
 from . import emptying
 from .control import Control
 from .fingerprint import Fingerprint
@@ -57,18 +58,26 @@ class Baseline:
             rows = Rows(control, tables, snapshot, proof.possible)
         return cls(fingerprint, proof, rows)
 
-    def restore(self, control: Control) -> Optional[str]:
+    def restore(
+        self, control: Control, make_way: Callable[[], None] = lambda: None
+    ) -> Optional[str]:
         """Make the database equal to the base line, if only rows and sequences differ.
 
         :param control: the connection that compares and empties.
+        :param make_way: called where others have a transaction open; it waits for those that are
+            in the way, frees them or raises.
         :return: ``None`` when the database equals the base line, else a sentence: what differs
             that only dropping and creating mends. It may be half emptied then.
         :raises Exception: the driver's errors, where a lock was not to be had or the connection
             was lost.
         """
-        counted = LEDGER.counted(key_of(control._dbapi))
         try:
-            found = self._look(control, counted)
+            found, counted = self._look(control, others=True)
+            if found.others:
+                make_way()
+                found, counted = self._look(control)
+        except BlockedDatabaseError:
+            raise
         except Exception as error:
             return self.fingerprint.changes(control) or _said(error)
         sentence = self._other_catalog(control, found, counted)
@@ -92,14 +101,19 @@ class Baseline:
             self.proof.end()
         return sentence
 
-    def _look(self, control: Control, counted: int) -> Found:
-        """Ask what differs; of rows only if anybody had a transaction since they were right."""
+    def _look(self, control: Control, others: bool = False) -> Tuple[Found, int]:
+        """Ask what differs; of rows only if anybody had a transaction since they were right.
+
+        :return: what was found, and what the ledger had counted before.
+        """
+        counted = LEDGER.counted(key_of(control._dbapi))
         point = self.proof.point
         if point is not None and point is self._clean and counted == point.counted:
-            found = self.rows.look_first(control)
-            if CATALOG not in found.sizes and self.proof.is_untouched(found.snapshot):
-                return found
-        return self.rows.look(control)
+            found = self.rows.look_first(control, others)
+            unchanged = CATALOG not in found.sizes and self.proof.is_untouched(found.snapshot)
+            if found.others or unchanged:
+                return found, counted
+        return self.rows.look(control, others), counted
 
     def _other_catalog(self, control: Control, found: Found, counted: int) -> Optional[str]:
         """Compare the catalog, unless it is proved that nobody changed it."""

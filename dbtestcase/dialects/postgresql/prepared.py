@@ -91,10 +91,16 @@ def run(control: Control, sql: str, types: str = "", *arguments: str) -> Rows:
 
     :param arguments: digits or text without quotes; nothing that a user wrote.
     """
+    return control.execute(execution(control, sql, types, *arguments))
+
+
+def execution(control: Control, sql: str, types: str = "", *arguments: str) -> str:
+    """Return how to run a statement, which is prepared for it.
+
+    :param arguments: digits or text without quotes; nothing that a user wrote.
+    """
     name = name_of(control, sql, types)
-    return control.execute(
-        "EXECUTE %s%s" % (name, arguments and "('%s')" % "','".join(arguments) or "")
-    )
+    return "EXECUTE %s%s" % (name, arguments and "('%s')" % "','".join(arguments) or "")
 
 
 def run_together(control: Control, statements: Sequence[str]) -> Rows:

@@ -20,7 +20,8 @@ CATALOG = 1
 # Each table of a statement takes a lock, and a server has some thousands for all its sessions.
 _CHUNK = 400
 
-_ASK = "SELECT pg_current_snapshot()::text, $1, concat_ws(' ',\n{parts})"
+_ASK = """SELECT pg_current_snapshot()::text, $1, current_setting('dbtestcase.others', true),
+  concat_ws(' ',\n{parts})"""
 _OF_ROWS = """(SELECT string_agg(o::text || '=' || pg_relation_size(o), ' ')
   FROM unnest('{{{oids}}}'::oid[], ARRAY[{exists}]) u (o, found) WHERE found)"""
 _OTHERS = "array_to_string(ARRAY[{texts}]::text[], ' ')"
@@ -46,6 +47,18 @@ _NOT_AT = "(SELECT '{oid}=0' FROM {name} WHERE last_value <> {value} OR is_calle
 _SLOTS = """(SELECT count(*) FROM pg_get_replication_slots() s
   WHERE s.datoid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
 _OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
+
+#: What is asked in the same round trip, before the rows are: has anybody else a transaction open?
+#: The state of a session costs less to ask for than its locks. It is hidden where a role may not
+#: know it, which counts as an open one.
+OTHERS = """
+SELECT set_config('dbtestcase.others', (
+         EXISTS (SELECT FROM pg_stat_get_activity(NULL) a
+                  WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()
+                    AND a.state IS DISTINCT FROM 'idle')
+         OR EXISTS (SELECT FROM pg_prepared_xact()))::text, false)
+"""
 
 #: What puts rows back leaves behind which transaction id is the next after it.
 LEAVE_MARK = """

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 from . import questions
 from .control import Control
-from .prepared import run
+from .prepared import execution, run_together
 from .snapshot import Snapshot
 from .tables import Tables
 
@@ -29,6 +29,7 @@ class Found(NamedTuple):
     snapshot: Snapshot
     mark: str
     sizes: Dict[int, int]
+    others: bool = False  # whether others had a transaction open a moment before, if that was asked
 
 
 class Rows:
@@ -60,13 +61,19 @@ class Rows:
         exact = questions.exact_sequences(self.sequences, tables.sequences)
         self._exact = questions.statements(exact)
 
-    def look_first(self, control: Control) -> Found:
-        """Ask for all that differs and needs no transaction: where nobody had one, that is all."""
-        return self._ask(control, self._first)
+    def look_first(self, control: Control, others: bool = False) -> Found:
+        """Ask for all that differs and needs no transaction: where nobody had one, that is all.
 
-    def look(self, control: Control) -> Found:
-        """Ask for all that differs, sequences that were set back unused aside."""
-        return self._ask(control, self._all)
+        :param others: whether to ask, before, for open transactions of others.
+        """
+        return self._ask(control, self._first, others)
+
+    def look(self, control: Control, others: bool = False) -> Found:
+        """Ask for all that differs, sequences that were set back unused aside.
+
+        :param others: whether to ask, before, for open transactions of others.
+        """
+        return self._ask(control, self._all, others)
 
     def look_exactly(self, control: Control) -> Found:
         """Ask for sequences that differ in any way."""
@@ -108,8 +115,12 @@ class Rows:
         views = [(self.views[oid], tables[oid].name) for oid in oids]
         return [name for digest, name in views if _digest(control, name) != digest]
 
-    def _ask(self, control: Control, statements: List[str]) -> Found:
-        return read_found([run(control, sql, "text", self._mark)[0] for sql in statements])
+    def _ask(self, control: Control, statements: List[str], others: bool = False) -> Found:
+        before = [execution(control, questions.OTHERS)] if others else []
+        asks = [execution(control, sql, "text", self._mark) for sql in statements]
+        answers = [run_together(control, before + asks[:1])[0]]
+        answers += [control.execute(ask)[0] for ask in asks[1:]]
+        return read_found(answers, others)
 
     def _remember_rows(self, control: Control) -> None:
         sizes: Dict[int, int] = {}
@@ -157,14 +168,17 @@ class Rows:
         return asked
 
 
-def read_found(rows: List[Tuple[Any, ...]]) -> Found:
-    """Read the answers of the statements that compare."""
+def read_found(rows: List[Tuple[Any, ...]], others: bool = False) -> Found:
+    """Read the answers of the statements that compare.
+
+    :param others: whether others were asked for before.
+    """
     sizes = {}
-    for _, _, answer in rows:
+    for _, _, _, answer in rows:
         for word in answer.split():
             key, size = word.split("=")
             sizes[int(key)] = int(size)
-    return Found(Snapshot.read(rows[0][0]), rows[0][1], sizes)
+    return Found(Snapshot.read(rows[0][0]), rows[0][1], sizes, others and rows[0][2] == "true")
 
 
 def _digest(control: Control, name: str) -> str:
