@@ -1,3 +1,5 @@
+import contextlib
+import io
 import os
 import unittest
 from unittest import mock
@@ -84,6 +86,45 @@ class PostgreSQLModesTest(Modes, unittest.TestCase):
             "  -8",
             "\n".join(texts),
         )
+
+
+class TablesOfItsOwnTest(unittest.TestCase):
+    def told(self, *drops):
+        """Run as many tests, some of which drop the table at their end; return what was said."""
+        metadata = sa.MetaData()
+        sa.Table("thing", metadata, sa.Column("id", sa.Integer, primary_key=True))
+        left = list(drops)
+
+        class ThingTest(DatabaseTestCase):
+            engine = support.postgresql_url("recreate_own_test")
+
+            def tearDown(self):
+                if left.pop(0):
+                    metadata.drop_all(self.engine)
+                super().tearDown()
+
+        ThingTest.metadata = metadata
+        for number in range(len(drops)):
+            setattr(ThingTest, "test_%02d" % number, lambda self: None)
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            result = support.run_case(ThingTest)
+        self.assertEqual([text for _, text in result.errors + result.failures], [])
+        return told.getvalue()
+
+    def test_a_suite_that_drops_its_tables_in_each_test_is_told_so_once(self):
+        told = self.told(*[True] * 8)
+
+        self.assertEqual(told.count("dbtestcase: "), 1)
+        self.assertIn(
+            "dbtestcase: the tables of ThingTest were made anew for 5 tests in a row, as each test"
+            ' found them changed: table "thing" was dropped.\n'
+            "  If it is ThingTest itself that drops and creates them, leave that out:",
+            told,
+        )
+
+    def test_tests_that_drop_now_and_then_are_left_in_peace(self):
+        self.assertEqual(self.told(*[True] * 4 + [False] + [True] * 4), "")
 
 
 class SQLiteModesTest(Modes, unittest.TestCase):

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
-from typing import Any, List
+import weakref
+from typing import Any, List, Optional
 
-from .. import build, clearing
+from .. import build, claims, clearing
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from . import Strategy
 
 _MODES = ("verified", "always", "compare")
 _MOST_LINES = 20  # of a difference
+_OFTEN = 5  # tests of a class in a row whose tables had to be made anew
+
+_IN_VAIN = """\
+the tables of {0} were made anew for {1} tests in a row, as each test found them changed: {2}.
+  If it is {0} itself that drops and creates them, leave that out: each test gets them as new
+  anyway, and much faster where nothing changes them in between."""
+
+# How many tests in a row found the tables changed, for each class.
+_rebuilt: "weakref.WeakKeyDictionary[type, int]" = weakref.WeakKeyDictionary()
 
 
 class RecreateStrategy(Strategy):
@@ -25,7 +35,12 @@ class RecreateStrategy(Strategy):
         :raises DatabaseTestCaseError: if both ways were asked for and gave different databases.
         """
         mode = _mode_of(case)
-        if mode == "always" or not _restored(case, databases):
+        if mode == "always":
+            _recreate(case, databases)
+            return
+        changed = _restore(case, databases)
+        _count(type(case), changed)
+        if changed is not None:
             _recreate(case, databases)
         elif mode == "compare":
             _compare(case, databases)
@@ -40,8 +55,20 @@ def _mode_of(case: Any) -> str:
     return str(mode)
 
 
-def _restored(case: Any, databases: List[Any]) -> bool:
-    return not any(clearing.restore(database, database.data, case) for database in databases)
+def _restore(case: Any, databases: List[Any]) -> Optional[str]:
+    """Return why the databases have to be made anew, ``None`` where they do not."""
+    for database in databases:
+        changed = clearing.restore(database, database.data, case)
+        if changed is not None:
+            return changed
+    return None
+
+
+def _count(case_class: type, changed: Optional[str]) -> None:
+    """Say so, once, when the tests of a class are slow for a reason that may be its own."""
+    times = _rebuilt[case_class] = 0 if changed is None else _rebuilt.get(case_class, 0) + 1
+    if times == _OFTEN:
+        claims.say(_IN_VAIN.format(case_class.__name__, times, changed))
 
 
 def _recreate(case: Any, databases: List[Any]) -> None:
