@@ -46,7 +46,7 @@ class MisuseChecks:
             vars(self).update(own)
 
 
-def _requiring_setup(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+def _requiring_setup(case: Any, method: Callable[..., Any]) -> Any:
     expected = _is_expected_to_fail(case, method)
     if inspect.iscoroutinefunction(method):
         return _requiring_setup_async(case, method, expected)
