@@ -311,6 +311,17 @@ class OwnerTest(BaselineCase):
         other.execute("COMMIT")
         self.assertIsNone(baseline.restore(self.control))
 
+    def test_tables_do_not_grow_with_the_number_of_resets(self):
+        baseline = self.take("CREATE TABLE t (a int) WITH (autovacuum_enabled = off)")
+        sizes = []
+        for number in range(3 * emptying.VACUUM_EVERY):
+            self.control.execute("INSERT INTO public.t VALUES (1)")
+            self.assertIsNone(baseline.restore(self.control))
+            if (number + 1) % emptying.VACUUM_EVERY == 0:
+                sizes += self.control.execute("SELECT pg_relation_size('public.t')::int")
+        self.assertEqual(len(set(sizes)), 1, sizes)
+        self.assertIsNone(baseline.matches(self.control))
+
     def test_way_is_made_where_others_have_a_transaction_open(self):
         baseline = self.take(*SHOP)
         other = self.new_control()

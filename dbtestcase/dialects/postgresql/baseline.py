@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ... import _compat
 from ...errors import BlockedDatabaseError
@@ -38,6 +38,8 @@ class Baseline:
         self.proved = False
         self._clean: Optional[Point] = None
         self._plans: Dict[Any, emptying.Plan] = {}
+        self._deleted_from: Set[str] = set()
+        self._deletions = 0
 
     @classmethod
     def take(cls, control: Control, schema: Optional["Baseline"] = None) -> "Baseline":
@@ -171,7 +173,18 @@ class Baseline:
         sentence = self._move_mark(control, seen, found) if plan.fills else None
         if plan.writes_catalog:
             sentence = sentence or self.fingerprint.changes(control)
+        if plan.deleted_from and not sentence:
+            self._tidy(control, plan.deleted_from)
         return sentence
+
+    def _tidy(self, control: Control, names: List[str]) -> None:
+        """Vacuum the tables that rows were deleted from, once in a while."""
+        self._deleted_from.update(names)
+        self._deletions += 1
+        if self._deletions % emptying.VACUUM_EVERY == 0:
+            with contextlib.suppress(Exception):  # nothing depends on it
+                control.execute(emptying.vacuum(self._deleted_from))
+            self._deleted_from.clear()
 
     def _move_mark(self, control: Control, seen: Found, found: Found) -> Optional[str]:
         """Compare from now on with the new rows, once nobody can have written beside them."""

@@ -17,6 +17,9 @@ from .tables import Table
 #: Bytes of storage from which on a table is truncated. Below it a DELETE is faster, though it
 #: leaves dead rows behind; above it these make every later look at the table slow.
 TRUNCATE_FROM = 1024 * 1024
+#: How many times rows are deleted before the tables are vacuumed of them: autovacuum may be off,
+#: or come late, and every look reads the places of dead rows as well.
+VACUUM_EVERY = 200
 
 
 class Impossible(Exception):
@@ -31,6 +34,7 @@ class Plan(NamedTuple):
     fills: bool
     writes_catalog: bool
     views: List[int]
+    deleted_from: List[str]
 
 
 def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
@@ -53,13 +57,23 @@ def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
         truncated |= _to_truncate(rows, emptied - truncated, sizes)
         emptied |= truncated
     statements = _truncate([tables[oid] for oid in sorted(truncated)])
-    statements += _delete(rows, sorted(emptied - truncated), sizes)
+    deleted = sorted(emptied - truncated)
+    statements += _delete(rows, deleted, sizes)
     statements += _fill(rows, [oid for oid in rows.filled if oid in emptied])
     statements += ["REFRESH MATERIALIZED VIEW %s" % tables[oid].name for oid in views]
     fills = any(oid in rows.filled for oid in emptied) or bool(views)
     statements += [LEAVE_MARK] if fills else []
     asks = rows.asks(emptied | set(sizes))
-    return Plan(statements, asks, fills, bool(truncated or views), views)
+    names = [tables[oid].name for oid in deleted]
+    return Plan(statements, asks, fills, bool(truncated or views), views, names)
+
+
+def vacuum(names: Iterable[str]) -> str:
+    """Return the statement that vacuums tables, those aside that somebody has locked.
+
+    No file is made shorter: that would take a transaction id, which the ledger does not know of.
+    """
+    return "VACUUM (SKIP_LOCKED, TRUNCATE false) %s" % ", ".join(sorted(names))
 
 
 def _to_truncate(rows: Rows, emptied: Set[int], sizes: Dict[int, int]) -> Set[int]:
