@@ -111,7 +111,7 @@ def _copied(database: Any, case: Any) -> List[str]:
     name = name_of_copy(case, database.base)
     with contextlib.closing(dialect.copier(database.engines[0], name)) as copier:
         try:
-            return list(copier.copy(test))
+            return list(copier.copy(test, database.base))
         finally:
             safeguard.reconnect(database, test, copier.pid)
 

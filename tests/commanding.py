@@ -31,11 +31,17 @@ class ThingTest(DatabaseTestCase):
     engine = os.environ["THING_URL"]
     metadata = metadata
     lock_timeout = 20.0
+    allowed_databases = os.environ.get("THING_ALLOWED", "")
 
     def test_waits(self):
         print("begins", flush=True)
         time.sleep(float(os.environ.get("THING_SECONDS", "0")))
         self.session.execute(thing.insert().values(id=1))
+
+    def test_fails(self):
+        self.session.execute(thing.insert().values(id=7))
+        self.session.commit()
+        self.fail()
 """
 
 APP = """\
@@ -115,10 +121,20 @@ class Commands(unittest.TestCase):
         """Start a suite on a database; it is in the middle of its test when this returns."""
         self.write("suite.py", SUITE)
         child = self.start(
-            "-m", "unittest", "suite", env={"THING_URL": url, "THING_SECONDS": str(seconds)}
+            *("-m", "unittest", "suite.ThingTest.test_waits"),
+            env={"THING_URL": url, "THING_SECONDS": str(seconds)},
         )
         self.assertEqual(child.stdout.readline(), "begins\n")
         return child
+
+    def keep_of_failed(self, url: str, **env: str) -> str:
+        """Have a suite on a database keep the rows of a failed test; return the copy's name."""
+        self.write("suite.py", SUITE)
+        env = dict(env, THING_URL=url, DBTESTCASE_KEEP_FAILED="1")
+        child = self.start("-m", "unittest", "suite.ThingTest.test_fails", env=env)
+        output = child.communicate(timeout=PATIENCE)[1]
+        (name,) = re.findall(r"psql .* -d (\w+)\n", output) or [output]
+        return name
 
     def write(self, name: str, text: str) -> None:
         with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:

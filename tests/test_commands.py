@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import unittest
@@ -527,7 +528,7 @@ class DatabasesTest(Commands):
         self.assertIn(
             "dropped commands_kin_test_2\n"
             "dropped commands_kin_test_7\n"
-            "kept commands_kin_test_3: 1 session is connected to it\n",
+            "not dropped commands_kin_test_3: 1 session is connected to it\n",
             done.stdout,
         )
         self.assertEqual(databases("commands_kin"), sorted(kept + ["commands_kin_test_3"]))
@@ -574,6 +575,10 @@ class DatabasesTest(Commands):
         self.assertEqual(databases("commands_kin"), ["commands_kin_test", "commands_kin_test_2"])
 
     def test_drops_nothing_without_being_told_whose(self):
+        self.assertIn(
+            "--drop-kept needs the application or URL",
+            squeezed(self.command("databases", "--drop-kept").stderr),
+        )
         support.postgresql_url("commands_kin_test_2")
         self.assertEqual(self.start_suite(self.url).wait(30), 0)
         self.assertIn("commands_kin_test_2", self.command("databases").stdout)
@@ -581,6 +586,91 @@ class DatabasesTest(Commands):
         self.assertEqual(done.returncode, 2)
         self.assertIn("--drop-unused needs the application or URL", squeezed(done.stderr))
         self.assertEqual(databases("commands_kin"), ["commands_kin_test", "commands_kin_test_2"])
+
+    def test_lists_what_failed_tests_kept_and_of_which_tests(self):
+        name = self.keep_of_failed(self.url)
+        with another_process(support.url_of(name), "SELECT 1"):
+            for done in (self.listed(), self.command("databases")):
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertRegex(
+                    without_sizes(done.stdout),
+                    r"\Acommands_kin_test  +7.4 MB  not in use\n"
+                    r"kept by failed tests of commands_kin_test \(--drop-kept drops it\):\n"
+                    r"  ThingTest.test_fails, \d{4}-\d\d-\d\d \d\d:\d\d UTC, 7.4 MB, 1 connected\n"
+                    r"      %s\n\Z" % name,
+                )
+        (found,) = json.loads(self.listed("--json").stdout)["families"]
+        (copy,) = found["kept_by_failed"]
+        self.assertEqual((copy["name"], copy["test"]), (name, "ThingTest.test_fails"))
+        self.assertEqual((copy["base"], copy["sessions"]), ("commands_kin_test", 0))
+        self.assertGreater(copy["bytes"], 1000000)
+
+    def test_a_copy_is_none_of_the_databases_for_tests_that_are_in_use_on_a_server(self):
+        name = self.keep_of_failed(self.url)
+        shutil.rmtree(os.path.join(self.folder, "dbtestcase-%d" % os.getuid()))
+        with another_process(self.url), another_process(support.url_of(name)):
+            done = self.command(
+                "databases", env={"DBTESTCASE_POSTGRESQL_URL": support.server_url()}
+            )
+        self.assertIn("      %s\n" % name, done.stdout)
+        self.assertNotRegex(done.stdout, "(?m)^%s" % name)
+
+    def test_what_is_unused_is_dropped_without_what_failed_tests_kept(self):
+        name = self.keep_of_failed(self.url)
+        support.postgresql_url("commands_kin_test_2")
+        done = self.listed("--drop-unused")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(databases("commands_kin"), ["commands_kin_test", name])
+
+    def test_what_failed_tests_kept_is_dropped_on_request_and_nothing_else(self):
+        name = self.keep_of_failed(self.url)
+        others = [
+            "commands_kin_test_2",
+            "commands_kin_test_failed",
+            "commands_kin_test_failed_by_hand_0a1b2c",
+        ]
+        for other in others:
+            support.postgresql_url(other)
+        of_another = self.keep_of_failed(support.url_of("commands_kin_test_failed"))
+        self.assertIn("commands_kin_test_failed_failed_thing", of_another)
+        done = self.listed("--drop-kept")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("kept by failed tests of commands_kin_test:\n", done.stdout)
+        self.assertIn("\ndropped %s\n" % name, done.stdout)
+        self.assertEqual(
+            databases("commands_kin"), sorted(["commands_kin_test", of_another] + others)
+        )
+        self.assertNotIn("kept", self.listed().stdout)
+
+    def test_what_failed_tests_kept_stays_while_somebody_looks_at_it(self):
+        name = self.keep_of_failed(self.url)
+        with another_process(support.url_of(name), "SELECT 1"):
+            done = self.listed("--drop-kept")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not dropped %s: 1 session is connected to it" % name, squeezed(done.stdout))
+        support.ensure_role("app")
+        done = self.command(
+            "databases", support.url_of("commands_kin_test", username="app"), "--drop-kept"
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("must be owner of database %s" % name, squeezed(done.stdout))
+        self.assertIn(name, databases("commands_kin"))
+
+    def test_what_is_kept_of_an_allowed_database_is_dropped_for_its_suite_alone(self):
+        drop_databases("commands_shop")
+        url = support.postgresql_url("commands_shop")
+        suite = {"THING_URL": url, "THING_ALLOWED": "commands_shop"}
+        name = self.keep_of_failed(url, **suite)
+        done = self.command("databases", url, "--drop-kept")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn(
+            'what failed tests of "commands_shop" kept is not dropped. Neither',
+            squeezed(done.stderr),
+        )
+        self.assertEqual(databases("commands_shop"), ["commands_shop", name])
+        done = self.command("databases", "suite:ThingTest", "--drop-kept", env=suite)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(databases("commands_shop"), ["commands_shop"])
 
     def test_siblings_of_a_database_that_is_not_there_are_dropped_too(self):
         support.postgresql_url("commands_kin_test_2")

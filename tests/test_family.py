@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from dbtestcase import claims
 from dbtestcase.dialects.postgresql import DIALECT, claim, family
+from dbtestcase.dialects.postgresql.databases import siblings
 from tests import support
 from tests.commanding import databases, drop_databases
 
@@ -54,6 +55,14 @@ class DroppingTest(unittest.TestCase):
         self.addCleanup(taken.close)
         self.assertEqual(taken.identity.name, BASE + "_2")
         return taken
+
+    def test_a_run_leaves_its_database_and_the_numbered_ones_whichever_of_them_it_has(self):
+        for end in ("_2", "_10", "_2024", "_old"):
+            support.postgresql_url(BASE + end)
+        own = sorted([BASE, BASE + "_2", BASE + "_10"])
+        self.assertEqual(siblings(self.held.control, BASE), own)
+        self.assertEqual(siblings(self.held.control, BASE + "_10"), own)
+        self.assertEqual(siblings(self.held.control, BASE + "_2024"), [BASE + "_2024"])
 
     def test_what_a_run_has_is_not_dropped(self):
         taken = self.take_sibling()

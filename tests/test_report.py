@@ -68,6 +68,7 @@ def sample():
                 at=101.0,
                 process="1",
                 databases=["shop_test", "shop_test_2"],
+                kept=["shop_test_failed_ordertest_test_ddl_0a1b2c"],
                 connections=2,
                 transactions=["T.t is still in a transaction, on the connection of shop.py:9"],
             ),
@@ -109,7 +110,8 @@ Left open
       backend 7)
 
 Left on the server
-  2 connections of this run; databases "shop_test", "shop_test_2"
+  2 connections of this run; databases "shop_test", "shop_test_2"; 1 copy of
+      failed tests: python -m dbtestcase databases names it
   T.t is still in a transaction, on the connection of shop.py:9
 
 Also

@@ -1,7 +1,7 @@
 import os
 import unittest
 
-from tests import running
+from tests import running, support
 from tests.running import OUTCOMES
 
 
@@ -57,6 +57,15 @@ class UnittestTest(running.ScenarioRuns):
                 self.assertGreater(row["reset_seconds"], 0)
                 self.assertGreater(row["seconds"], 0)
             self.assertLessEqual(row["database_seconds"], row["seconds"])
+
+    def test_counts_what_failed_tests_kept_among_what_is_left(self):
+        told = self.report_of(
+            "-m", "unittest", "shop.ShopTest.test_4_fails", DBTESTCASE_KEEP_FAILED="1"
+        )
+        ((name,),) = [row["kept"] for row in told["servers"]]
+        self.addCleanup(support.administer, 'DROP DATABASE "%s"' % name)
+        self.assertIn("report_test_failed_shoptest_test_4_fails_", name)
+        self.assertNotIn(name, told["servers"][0]["databases"])
 
     def test_options_of_the_runner_change_nothing_but_what_they_are_for(self):
         for options in (["-b"], ["--locals"], ["-v"]):

@@ -1,17 +1,22 @@
-"""Lists a test database and its siblings, which parallel runs take instead of it.
+"""Lists a test database, its siblings for parallel runs, what failed tests kept.
 
 Each run has a database to itself. One that finds shop_test taken takes
 shop_test_2, or the next that is free, and creates it if need be. They stay for
 later runs; --drop-unused drops those that no run has and nobody is connected
 to, never the configured database itself.
 
+With keep_failed, a failed test leaves a copy of its database, shop_test_failed_
+and so on. It is evidence: --drop-unused leaves it where it is, and --drop-kept
+drops all such copies of this database, whoever ran the tests.
+
 examples:
   python -m dbtestcase databases webapp:app --config webapp.config.Testing
   python -m dbtestcase databases postgresql://localhost/shop_test --drop-unused
+  python -m dbtestcase databases tests.test_shop:ShopTest --drop-kept
 
 exit status:
   0  listed, and dropped where it was asked for
-  1  a sibling that no run has could not be dropped; the text says why
+  1  one that nobody needs could not be dropped; the text says why
   2  could not tell, or refused: the database is not for tests, or cannot be
      reached
 """
@@ -20,10 +25,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .. import _blocked, verdicts
-from ..dialects.postgresql import family
+from ..dialects.postgresql import family, kept
 from ..errors import ConfigurationError, UnsafeDatabaseError
 from . import _places, _subject
 from ._output import DONE, FOUND, Output, size
@@ -37,16 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="drop the siblings that no run has (needs APP_OR_URL)",
     )
+    parser.add_argument(
+        "--drop-kept",
+        action="store_true",
+        help="drop what failed tests kept (needs APP_OR_URL)",
+    )
 
 
 def run(options: Any, output: Output) -> int:
-    """List the databases, drop what is unused if asked to, return the exit status."""
-    if options.subject is None and options.drop_unused:
-        raise ConfigurationError(
-            "--drop-unused needs the application or URL whose database it is about, as"
-            " python -m dbtestcase databases webapp:app --config webapp.config.Testing"
-            " --drop-unused"
-        )
+    """List the databases, drop what is to go if asked to, return the exit status."""
+    for option, asked in (
+        ("--drop-unused", options.drop_unused),
+        ("--drop-kept", options.drop_kept),
+    ):
+        if asked and options.subject is None:
+            raise ConfigurationError(
+                "%s needs the application or URL whose database it is about, as"
+                " python -m dbtestcase databases webapp:app --config webapp.config.Testing %s"
+                % (option, option)
+            )
     with contextlib.ExitStack() as closing:
         families = _families(options, closing)
     if options.json:
@@ -54,9 +68,8 @@ def run(options: Any, output: Output) -> int:
     else:
         names = [each["name"] for found in families for each in found["members"]]
         for each in families:
-            _show(output, each, max(map(len, names + [each["database"]])))
-    kept = [reason for each in families for reason in each["kept"].values()]
-    return FOUND if kept else DONE
+            _show(output, each, max(map(len, names + [each["database"]])), options.drop_kept)
+    return FOUND if any(each["not_dropped"] for each in families) else DONE
 
 
 def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any]]:
@@ -65,14 +78,21 @@ def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any
         return _without_members([_family(base, control) for base, control in _bases(places)])
     subject = closing.enter_context(_subject.opened(options.subject, options.config))
     found = _bases(closing.enter_context(_places.of_subject(subject)))
-    if options.drop_unused:
-        for base, _ in found:
-            _require_test(subject.target, base)
+    bases = [base for base, _ in found]
+    for base in bases:
+        if options.drop_unused:
+            _require_test(subject.target, 'siblings of "%s" are', base)
+        if options.drop_kept:
+            _require_test(
+                subject.target, 'what failed tests of "%s" kept is', base, subject.allowed
+            )
     families = []
     for base, control in found:
         families.append(_family(base, control))
         if options.drop_unused:
-            _drop_unused(control, families[-1], configured=[base for base, _ in found])
+            _drop_unused(control, families[-1], configured=bases)
+        if options.drop_kept:
+            _drop_kept(control, families[-1], configured=bases)
     return families
 
 
@@ -86,51 +106,78 @@ def _bases(places: List[_places.Place]) -> List[Tuple[str, Any]]:
 
 
 def _without_members(families: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Leave out what is a sibling of another one, where it is not known what is configured."""
+    """Leave out what belongs to another one, where it is not known what is configured."""
     members = [
         member["name"]
         for each in families
-        for member in each["members"]
+        for member in each["members"] + each["kept_by_failed"]
         if member["name"] != each["database"]
     ]
     return [each for each in families if each["database"] not in members]
 
 
-def _require_test(target: Any, name: str) -> None:
-    refusal = target.refusal() or (None if verdicts.is_test_name(name) else verdicts.NO_TEST_WORD)
+def _require_test(target: Any, what: str, name: str, allowed: Tuple[str, ...] = ()) -> None:
+    is_allowed = name in allowed or verdicts.is_test_name(name)
+    refusal = target.refusal() or (None if is_allowed else verdicts.NO_TEST_WORD)
     if refusal:
         raise UnsafeDatabaseError(
-            'siblings of "%s" are not dropped. %s. Nothing was touched.' % (name, refusal)
+            "%s not dropped. %s. Nothing was touched." % (what % name, refusal)
         )
 
 
 def _family(base: str, control: Any) -> Dict[str, Any]:
-    members = [member._asdict() for member in family.members(control, base)]
-    return {"database": base, "members": members, "dropped": [], "kept": {}}
+    return {
+        "database": base,
+        "members": [each._asdict() for each in family.members(control, base)],
+        "kept_by_failed": [each._asdict() for each in kept.copies(control, [base])],
+        "dropped": [],
+        "not_dropped": {},
+    }
 
 
 def _drop_unused(control: Any, found: Dict[str, Any], configured: List[str]) -> None:
-    """Drop the siblings that no run has, and note in the family what was dropped."""
+    """Drop the siblings that no run has."""
     for member in family.members(control, found["database"]):
-        if member.pid is not None or member.name in configured:
-            continue
-        reason = family.drop_unused(control, member.name, found["database"])
-        if reason is None:
-            found["dropped"].append(member.name)
-        else:
-            found["kept"][member.name] = reason
+        if member.pid is None and member.name not in configured:
+            _note(found, member.name, family.drop_unused(control, member.name, found["database"]))
 
 
-def _show(output: Output, found: Dict[str, Any], width: int) -> None:
+def _drop_kept(control: Any, found: Dict[str, Any], configured: List[str]) -> None:
+    """Drop what failed tests kept."""
+    for copy in kept.copies(control, [found["database"]]):
+        if copy.name not in configured:
+            _note(found, copy.name, kept.drop_copy(control, copy.name, found["database"]))
+
+
+def _note(found: Dict[str, Any], name: str, reason: Optional[str]) -> None:
+    """Note in the family that a database was dropped, or the reason why it was not."""
+    if reason is None:
+        found["dropped"].append(name)
+    else:
+        found["not_dropped"][name] = reason
+
+
+def _show(output: Output, found: Dict[str, Any], width: int, dropping: bool) -> None:
     members = found["members"]
     if found["database"] not in [each["name"] for each in members]:
         output.line("%s  is not there" % found["database"].ljust(width))
     for each in members:
         output.line("%s  %9s  %s" % (each["name"].ljust(width), size(each["bytes"]), _user(each)))
+    if found["kept_by_failed"]:
+        hint = "" if dropping else " (--drop-kept drops it)"
+        output.line("kept by failed tests of %s%s:" % (found["database"], hint))
+    for each in found["kept_by_failed"]:
+        _show_kept(output, each)
     for name in found["dropped"]:
         output.line("dropped %s" % name)
-    for name, reason in found["kept"].items():
-        output.line("kept %s: %s" % (name, reason))
+    for name, reason in found["not_dropped"].items():
+        output.line("not dropped %s: %s" % (name, reason))
+
+
+def _show_kept(output: Output, copy: Dict[str, Any]) -> None:
+    users = ", %d connected" % copy["sessions"] if copy["sessions"] else ""
+    output.line("  %s, %s, %s%s" % (copy["test"], copy["since"], size(copy["bytes"]), users))
+    output.line("      %s" % copy["name"])
 
 
 def _user(member: Dict[str, Any]) -> str:

@@ -30,10 +30,11 @@ class Copier:
         name = name.replace(identity.name, stem, 1).replace(":", "")
         self._path = os.path.join(folder, name + ending)
 
-    def copy(self, what: str) -> List[str]:
+    def copy(self, test: str, base: str) -> List[str]:
         """Copy the database in place of an earlier copy of this name.
 
-        :param what: what the copy is of.
+        :param test: the test that the copy is kept of; its name is in the file's.
+        :param base: the configured database; its name is in the file's, too.
         :return: how to get at the copy: its path, and a command.
         """
         with contextlib.suppress(FileNotFoundError):

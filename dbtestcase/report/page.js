@@ -192,8 +192,11 @@ list("Dropped and created, as something had changed", run.changes.map(change =>
   (change.after ? "after " + change.after : "before the first test") + ", in \u201c" +
   change.database + "\u201d: " + change.reason + " (found before " + change.before + ")"));
 list("Left open", run.left_open.map(leak => leak.text));
+const named = key => [...new Set(run.servers.flatMap(server => server[key]))].sort();
+const kept = named("kept");
 if (run.servers.length) list("Left on the server", [
-  "databases: " + [...new Set(run.servers.flatMap(server => server.databases))].sort().join(", "),
+  "databases: " + named("databases").join(", "),
+  ...kept.length ? ["kept by failed tests: " + kept.join(", ")] : [],
   ...run.servers.filter(server => server.connections).map(server =>
     count(server.connections, "connection") + " of process " + server.process),
   ...run.servers.flatMap(server => server.transactions)]);

@@ -1,9 +1,9 @@
-"""What is left on the servers when the run ends: connections, transactions, sibling databases."""
+"""What is left on the servers when the run ends: connections, transactions, databases."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 from .. import _checkouts, _compat
 
@@ -13,21 +13,22 @@ def left_on_servers() -> Iterator[Dict[str, Any]]:
     from .. import safeguard  # which stands above: it is asked when all is over
 
     dialects = [each for each in safeguard.used_dialects() if each.control is not None]
-    names = [name for dialect in dialects for name in _siblings(dialect)]
+    names = [name for dialect in dialects for name in _named(dialect.siblings)]
     if not names:
         return
     controls = {dialect.control.pid for dialect in dialects}
     pids = [_compat.backend_pid(each) for each in _compat.driver_connections()]
     yield {
         "databases": sorted(set(names)),
+        "kept": sorted({name for dialect in dialects for name in _named(dialect.kept)}),
         "connections": len({pid for pid in pids if pid is not None} - controls),
         "transactions": _transactions(),
     }
 
 
-def _siblings(dialect: Any) -> List[str]:
+def _named(databases: Callable[[], List[str]]) -> List[str]:
     with contextlib.suppress(Exception):  # the server may have ended before the run
-        return [str(name) for name in dialect.siblings()]
+        return databases()
     return []
 
 

@@ -126,12 +126,19 @@ def _busy(row: Event) -> str:
 def _left(run: Run) -> List[str]:
     lines: List[str] = []
     databases: Dict[str, Any] = {}
+    kept: Dict[str, Any] = {}
     for row in run.servers:
         lines += row["transactions"]
         databases.update(dict.fromkeys(row["databases"]))
+        kept.update(dict.fromkeys(row["kept"]))
     connections = sum(row["connections"] for row in run.servers)
     words = _describe.count(connections, "connection") + " of this run"
     if databases:
         names = ", ".join('"%s"' % name for name in sorted(databases))
         words += "; %s %s" % ("database" if len(databases) == 1 else "databases", names)
+    if kept:
+        words += "; %s of failed tests: python -m dbtestcase databases names %s" % (
+            _describe.count(len(kept), "copy", "copies"),
+            "it" if len(kept) == 1 else "them",
+        )
     return [words] + lines if run.servers else []

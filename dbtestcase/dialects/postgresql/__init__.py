@@ -15,6 +15,7 @@ from .copying import Copier, NotCopied
 from .databases import create_like, ensure_database, siblings
 from .drop import drop_everything, installed_extensions, inventory
 from .dump import dump
+from .kept import copies
 from .properties import properties, restore_properties
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -201,6 +202,10 @@ class PostgreSQL:
     def siblings(self) -> List[str]:
         """Return the names of this database and of its numbered siblings on the server."""
         return siblings(self.control, self.identity.name)
+
+    def kept(self) -> List[str]:
+        """Return the names of what is kept of failed tests of this database and its siblings."""
+        return [each.name for each in copies(self.control, self.siblings())]
 
     def lead_here(self, engine: Any) -> Callable[[], None]:
         """Lead an engine's new connections to this database; return what takes it back."""

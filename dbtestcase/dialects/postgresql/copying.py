@@ -11,9 +11,8 @@ from urllib.parse import quote
 from ... import _compat
 from .claim import copying
 from .control import Control
+from .kept import MARK, comment
 
-# Only what bears this comment is a copy of ours, and may be dropped for the next one.
-_MARK = "kept by dbtestcase: "
 _BOUND = 3.0  # seconds until connections that were closed are gone from the server
 
 _OTHERS = """
@@ -48,10 +47,11 @@ class Copier:
         self._oid = oid
         self._name = name
 
-    def copy(self, what: str) -> List[str]:
+    def copy(self, test: str, base: str) -> List[str]:
         """Copy the database in place of an earlier copy of this name.
 
-        :param what: what the copy is of, for its comment.
+        :param test: the test that the copy is kept of, for its comment.
+        :param base: the configured database, for its comment.
         :return: how to get at the copy: its URL, without a password, and a command.
         :raises NotCopied: if the role may not, or somebody else is connected to either.
         """
@@ -63,7 +63,8 @@ class Copier:
         self._run(
             "CREATE DATABASE %s TEMPLATE %s" % (_quoted(self._name), _quoted(parts["database"]))
         )
-        self._run("COMMENT ON DATABASE %s IS %s" % (_quoted(self._name), _literal(_MARK + what)))
+        said = _literal(comment(self._control, test, base))
+        self._run("COMMENT ON DATABASE %s IS %s" % (_quoted(self._name), said))
         return [_url(parts, self._name), _command(parts, self._name)]
 
     def close(self) -> None:
@@ -71,8 +72,8 @@ class Copier:
         self._holding.close()
 
     def _drop_earlier(self) -> None:
-        for (comment,) in self._control.execute(_COMMENT, [self._name]):
-            if not comment.startswith(_MARK):
+        for (said,) in self._control.execute(_COMMENT, [self._name]):
+            if not said.startswith(MARK):
                 raise NotCopied('the database "%s" is no copy of a test\'s' % self._name)
             _require_alone(self._control, self._name, 0)
             self._run("DROP DATABASE %s" % _quoted(self._name))

@@ -7,6 +7,7 @@ from typing import List
 
 from ... import _compat
 from .control import Control
+from .family import number_of
 from .properties import properties
 
 # Somebody is connected to the template, or creates a database of this name and was slow.
@@ -78,9 +79,9 @@ def siblings(control: Control, name: str) -> List[str]:
     :param name: that of one of them.
     """
     names = [found for (found,) in control.execute("SELECT datname::text FROM pg_database")]
-    stem = re.sub(r"_\d+$", "", name)
-    family = re.compile(re.escape(stem if stem in names else name) + r"(_\d+)?$")
-    return sorted(found for found in names if family.match(found))
+    stem = re.sub(r"_\d+\Z", "", name)
+    base = stem if stem in names and number_of(name, stem) else name
+    return sorted(found for found in names if number_of(found, base))
 
 
 def exists(control: Control, name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import List, NamedTuple, Optional
 
 from .claim import COPYING, LOCK, copying
 from .control import Control
+from .kept import connected
 
 MAXIMUM = 1001  # the highest number that a run gives
 
@@ -94,9 +95,6 @@ def _drop_if_unused(control: Control, name: str) -> Optional[str]:
     if member.pid is not None:
         return "a run has it"
     if member.sessions:  # a look is enough; DROP would keep newcomers waiting for five seconds
-        return "%d session%s connected to it" % (
-            member.sessions,
-            " is" if member.sessions == 1 else "s are",
-        )
+        return connected(member.sessions)
     control.execute('DROP DATABASE "%s"' % name.replace('"', '""'))
     return None
