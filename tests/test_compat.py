@@ -12,6 +12,7 @@ import os
 import pickle
 import sqlite3
 import sys
+import traceback
 import types
 import unittest
 import warnings
@@ -506,6 +507,13 @@ class PythonTest(unittest.TestCase):
                 finally:
                     sys.stderr = stream
                 self.assertEqual(said.count("and more"), 1, said)
+
+    def test_a_failure_without_a_word_says_the_added_text_itself(self):
+        for error, said in ((AssertionError(None), "None\nmore"), (AssertionError(), "more")):
+            _compat.add_text(error, "more")
+            if not hasattr(error, "__notes__"):
+                self.assertEqual(str(error), said)
+            self.assertIn("more", "".join(traceback.format_exception(type(error), error, None)))
 
     def test_an_error_is_of_two_kinds(self):
         former = sa.exc.TimeoutError("the pool is dry")

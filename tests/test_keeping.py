@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase, keeping
+from dbtestcase.dialects.postgresql import DIALECT, copying
 from tests import running, support
 from tests.claiming import Claims, library, output_of, said, scenario
 from tests.holding import another_process
@@ -57,12 +59,43 @@ class Failing(DatabaseTestCase):
                 self.assertNotEqual(number, 1)
             self.assertRowCount(library.Author, 1)
 
+    def test_is_interrupted(self):
+        raise KeyboardInterrupt
+
+    def test_is_skipped_by_pytest(self):
+        raise type("Skipped", (BaseException,), {})
+
+    def test_shares_its_database_with_an_engine_of_a_module(self):
+        other = sa.create_engine(self.engine.url)
+        self.addCleanup(other.dispose)
+        with other.connect():  # which its pool keeps open
+            pass
+        self.add("shared")
+        self.fail()
+
 
 class SettingUp(Failing):
     def setUp(self):
         super().setUp()
         self.add("set up")
         raise ValueError("in the set-up")
+
+
+class NeverSetUp(Failing):
+    def setUp(self):
+        raise ValueError("before the set-up")
+
+
+class LeavingOpen(Failing):
+    def tearDown(self):
+        self.left = self.engine.connect()
+        super().tearDown()
+
+
+class FailingTwice(Failing):
+    def tearDown(self):
+        super().tearDown()
+        self.fail("again")
 
 
 class ClearingUp(Failing):
@@ -72,8 +105,9 @@ class ClearingUp(Failing):
         super().tearDown()
 
 
-FAILING = type("Hidden", (), {"Failing": Failing, "SettingUp": SettingUp, "ClearingUp": ClearingUp})
-del Failing, SettingUp, ClearingUp  # they are run by tests, not as tests
+CASES = (Failing, SettingUp, NeverSetUp, LeavingOpen, FailingTwice, ClearingUp)
+FAILING = type("Hidden", (), {each.__name__: each for each in CASES})
+del Failing, SettingUp, NeverSetUp, LeavingOpen, FailingTwice, ClearingUp, CASES  # no tests here
 
 
 class KeepingTest(Claims):
@@ -127,6 +161,54 @@ class KeepingTest(Claims):
             with mock.patch.object(keeping, "_keep") as keep:
                 self.assertPasses(self.failing(), name)
                 self.assertFalse(keep.called, name)
+
+    def test_what_pytest_raises_to_skip_and_an_interrupt_are_no_failures(self):
+        with mock.patch.object(keeping, "_keep") as keep:
+            for name in ("test_is_interrupted", "test_is_skipped_by_pytest"):
+                with contextlib.suppress(BaseException):
+                    support.run_case(self.failing(), name)
+                self.assertFalse(keep.called, name)
+
+    def test_nothing_is_kept_of_what_had_not_begun(self):
+        result = support.run_case(self.failing("NeverSetUp"), "test_passes")
+        ((_, text),) = result.errors
+        self.assertNotIn("had committed", text)
+
+    def test_the_connections_of_other_engines_are_not_in_the_way(self):
+        name = "test_shares_its_database_with_an_engine_of_a_module"
+        case = self.failing(engine=sa.create_engine(self.url))
+        self.addCleanup(case.engine.dispose)
+        self.assertEqual(self.kept_by(case, name)[1], [["shared"]])
+
+    def test_what_a_tear_down_leaves_open_after_that_is_told(self):
+        with self.assertWarnsRegex(ResourceWarning, "ShopTest.test_is_an_error left a connection"):
+            self.kept_by(self.failing("LeavingOpen"), "test_is_an_error")
+
+    def test_a_test_that_fails_twice_is_kept_once(self):
+        with mock.patch.object(keeping, "_keep", return_value="kept") as keep:
+            support.run_case(self.failing("FailingTwice"), "test_is_an_error")
+        self.assertEqual(keep.call_count, 1)
+
+    def test_a_test_that_is_run_again_is_kept_again(self):
+        case = self.failing()("test_is_an_error")
+        with mock.patch.object(keeping, "_keep", return_value="kept") as keep:
+            for _ in range(2):
+                case.run(unittest.TestResult())
+        self.assertEqual(keep.call_count, 2)
+
+    def test_no_other_run_takes_the_database_while_it_is_copied(self):
+        taken, run = [], copying.Copier._run
+
+        def run_with_another(copier, statement):
+            if statement.startswith("CREATE"):
+                engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+                with contextlib.closing(DIALECT(engine, DIALECT.identify(engine), 1.0)) as other:
+                    taken.append(other.claim())
+            run(copier, statement)
+
+        with mock.patch.object(copying.Copier, "_run", run_with_another):
+            self.kept_by(self.failing(), "test_is_an_error")
+        self.assertEqual(taken, [False])
 
     def test_nothing_is_kept_unless_it_is_asked_for(self):
         with mock.patch.object(keeping, "_keep") as keep:
@@ -184,6 +266,14 @@ class KeepingTest(Claims):
         )
         self.assertPasses(self.failing(), "test_passes")
 
+    def test_a_copy_that_somebody_looks_at_is_not_replaced(self):
+        case = self.failing()
+        self.kept_by(case, "test_fails")
+        name = "claims_keep_test_failed_shoptest_test_fails_f2d7e0"
+        with another_process(support.url_of(name)) as pid:
+            ((_, text),) = support.run_case(case, "test_fails").failures
+        self.assertRegex(text, 'could not be kept: pid %d ".*" has "%s" open\\.' % (pid, name))
+
     def test_a_role_that_may_not_create_databases_is_told(self):
         url = support.postgresql_url("claims_poor_test", owner="owner_only")
         self.addCleanup(support.administer, "DROP DATABASE claims_poor_test WITH (FORCE)")
@@ -195,6 +285,13 @@ class KeepingTest(Claims):
             text,
         )
         self.assertPasses(case, "test_passes")
+
+    def test_a_url_can_be_used_whatever_the_role_and_the_database_are_called(self):
+        for host in ("db.example", "/run/my socket"):
+            parts = {"host": host, "port": 5433, "username": "a@b/c"}
+            url = sa.engine.url.make_url(copying._url(parts, "é test"))
+            self.assertEqual((url.username, url.host or url.query["host"]), ("a@b/c", host))
+            self.assertEqual(url.database.replace("%20", " ").replace("%C3%A9", "é"), "é test")
 
     def test_a_long_name_is_cut_but_stays_its_own(self):
         case = self.failing()("test_fails")

@@ -66,6 +66,8 @@ class UnittestTest(running.ScenarioRuns):
         self.addCleanup(support.administer, 'DROP DATABASE "%s"' % name)
         self.assertIn("report_test_failed_shoptest_test_4_fails_", name)
         self.assertNotIn(name, told["servers"][0]["databases"])
+        (row,) = told["tests"]
+        self.assertLess(row["seconds"], row["leave_seconds"])  # copying is no part of the test
 
     def test_options_of_the_runner_change_nothing_but_what_they_are_for(self):
         for options in (["-b"], ["--locals"], ["-v"]):

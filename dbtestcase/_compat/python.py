@@ -104,6 +104,8 @@ def add_text(error: BaseException, text: str) -> None:
         error.add_note(text)
     elif len(error.args) == 1 and isinstance(error.args[0], str) and str(error) == error.args[0]:
         error.args = ("%s\n%s" % (error.args[0], text),)
+    elif type(error) is AssertionError and error.args in ((), (None,)):  # by assert, self.fail()
+        error.args = (("%s\n%s" % (error, text)).lstrip("\n"),)
     else:
         _say_more(error, text)
 

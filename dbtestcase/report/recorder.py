@@ -113,17 +113,17 @@ class Recorder:
 
     @contextlib.contextmanager
     def leaving(self) -> Iterator[None]:
-        """Time what is done with the database after a test."""
+        """Time what is done with the database after a test; its rows may be kept before that."""
         began = Clock.seconds()
         test = self._test
         if test and test.began is not None:
-            test.seconds = began - test.began
+            test.seconds = began - test.began - test.leave_seconds
             test.queries, test.database_seconds = self._meter.read()
         try:
             yield
         finally:
             if test:
-                test.leave_seconds = Clock.seconds() - began
+                test.leave_seconds += Clock.seconds() - began
 
     def _note_class(self, phases: _Phases) -> None:
         seconds = phases.reset_seconds

@@ -8,7 +8,6 @@ import time
 from typing import Any, Dict, List, Optional
 from urllib.parse import quote
 
-from ... import _compat
 from .claim import copying
 from .control import Control
 from .kept import MARK, comment
@@ -53,7 +52,7 @@ class Copier:
         :param test: the test that the copy is kept of, for its comment.
         :param base: the configured database, for its comment.
         :return: how to get at the copy: its URL, without a password, and a command.
-        :raises NotCopied: if the role may not, or somebody else is connected to either.
+        :raises NotCopied: if somebody else is connected to either, or the name is taken.
         """
         parts = self._source.parts
         self._drop_earlier()
@@ -79,12 +78,7 @@ class Copier:
             self._run("DROP DATABASE %s" % _quoted(self._name))
 
     def _run(self, statement: str) -> None:
-        try:
-            self._control.execute(statement)
-        except Exception as error:
-            if _compat.sqlstate(error) is None:
-                raise
-            raise NotCopied(str(error).strip().split("\n")[0]) from error
+        self._control.execute(statement)
 
 
 def _url(parts: Dict[str, Any], name: str) -> str:
