@@ -30,7 +30,6 @@ _PYTEST = os.path.join("_pytest", "unittest.py")
 _VARIABLES = {
     "run": "self",
     "debug": "self",
-    "doCleanups": "self",
     "doClassCleanups": "cls",
     "_handleClassSetUp": "currentClass",
     "_tearDownPreviousClass": "previousClass",

@@ -5,7 +5,12 @@ import unittest
 
 import sqlalchemy as sa
 
-from dbtestcase import DatabaseTestCase, allow_database_access, forbid_database_access
+from dbtestcase import (
+    ConfigurationError,
+    DatabaseTestCase,
+    allow_database_access,
+    forbid_database_access,
+)
 from tests import running, support
 from tests.claiming import Claims, library, output_of, scenario
 
@@ -86,13 +91,13 @@ class ForbiddingTest(Claims):
     def test_a_plain_test_that_connects_is_an_error_that_says_where(self):
         self.assertEqual(
             self.message("connects"),
-            self.text("PriceTest.connects", "tests/test_forbidding.py:19 in connects"),
+            self.text("PriceTest.connects", "tests/test_forbidding.py:24 in connects"),
         )
 
     def test_a_thread_of_a_plain_test_is_seen_as_well(self):
         self.assertEqual(
             self.message("connects_in_a_thread"),
-            self.text("PriceTest.connects_in_a_thread", "tests/test_forbidding.py:26 in connect"),
+            self.text("PriceTest.connects_in_a_thread", "tests/test_forbidding.py:31 in connect"),
         )
 
     def test_nobody_waits_for_a_server(self):
@@ -100,7 +105,7 @@ class ForbiddingTest(Claims):
             self.message("connects_to_a_server_that_is_not_there"),
             self.text(
                 "PriceTest.connects_to_a_server_that_is_not_there",
-                "tests/test_forbidding.py:36 in connects_to_a_server_that_is_not_there",
+                "tests/test_forbidding.py:41 in connects_to_a_server_that_is_not_there",
                 "shop_test",
             ),
         )
@@ -112,6 +117,23 @@ class ForbiddingTest(Claims):
             self.assertTrue(
                 message.startswith("ConfigurationError: PriceTest connects to"), message
             )
+
+    def test_a_debugged_test_is_one_too(self):
+        made = type("PriceTest", (Plain,), {"engine": self.engine})
+        with allow_database_access():
+            forbid_database_access()
+            with self.assertRaisesRegex(ConfigurationError, "^PriceTest.connects connects to"):
+                made("connects").debug()
+
+    @unittest.skipUnless(hasattr(unittest.TestCase, "addClassCleanup"), "as from Python 3.8 on")
+    def test_what_a_class_clears_up_belongs_to_it(self):
+        made = type("PriceTest", (Plain,), {"engine": self.engine})
+        made.addClassCleanup(self.engine.connect)
+        with allow_database_access():
+            forbid_database_access()
+            with self.assertRaisesRegex(ConfigurationError, "^PriceTest connects to"):
+                made.doClassCleanups()
+                raise made.tearDown_exceptions[0][1]
 
     def test_what_is_allowed_within_a_block_passes(self):
         self.assertTrue(self.run_plain("is_allowed").wasSuccessful())
@@ -151,11 +173,10 @@ class ForbiddingTest(Claims):
         for runner in runners:
             with self.subTest(runner=runner[1]):
                 output = output_of(scenario(self.url, *runner, DBTESTCASE_FORBID="1"))
-                self.assertRegex(
-                    output, "ConfigurationError: PlainTest.test_connects connects to the"
-                )
+                self.assertIn("Error: PlainTest.test_connects connects to the", output)
+                self.assertIn("Error: SettingUpTest connects to the", output)
                 self.assertRegex(output, r"Ran 3 tests|1 failed, 2 passed")
-                self.assertNotRegex(output, "failures=|errors=[2-9]")
+                self.assertNotRegex(output, "failures=|errors=[3-9]")
 
 
 if __name__ == "__main__":

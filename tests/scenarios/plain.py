@@ -12,12 +12,25 @@ with engine.connect() as _connection:  # while the module is imported
     pass
 
 
+def setUpModule():
+    engine.connect().close()
+
+
 class PlainTest(unittest.TestCase):
     def test_adds(self):
         self.assertEqual(1 + 1, 2)
 
     def test_connects(self):
         engine.connect()
+
+
+class SettingUpTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        engine.connect()
+
+    def test_adds(self):
+        raise AssertionError("its class was not set up")
 
 
 class RowTest(DatabaseTestCase):
