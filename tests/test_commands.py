@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import unittest
 
 import sqlalchemy as sa
 
+from dbtestcase.commands._output import Output
 from dbtestcase.dialects.postgresql import facts
 from dbtestcase.dialects.postgresql.control import Control
 from tests import support
@@ -356,7 +358,9 @@ class HelpTest(Commands):
         self.assertNotIn("==", text)
 
     def test_no_command_is_a_mistake(self):
-        self.assertEqual(support.run_python("-m", "dbtestcase").returncode, 2)
+        done = self.command()
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(done.stderr, self.command("--help").stdout)
 
 
 class BlockersTest(Commands):
@@ -505,7 +509,7 @@ class DatabasesTest(Commands):
         self.assertEqual(done.returncode, 0)
         self.assertRegex(
             squeezed(without_sizes(done.stdout)),
-            r'^commands_kin_test 7.4 MB pid \d+ "dbtestcase control %d" from .* for \d+(\.\d)? s'
+            r'^commands_kin_test 7.4 MB pid \d+ "dbtestcase control %d"( from \S+)? for [\d.]+ s'
             r" commands_kin_test_2 7.4 MB no run has it, 1 connected"
             r" commands_kin_test_10 7.4 MB not in use$" % suite.pid,
         )
@@ -586,6 +590,14 @@ class DatabasesTest(Commands):
         self.assertEqual(done.returncode, 2)
         self.assertIn("--drop-unused needs the application or URL", squeezed(done.stderr))
         self.assertEqual(databases("commands_kin"), ["commands_kin_test", "commands_kin_test_2"])
+
+    def test_long_names_of_tests_stand_where_others_do(self):
+        test = (
+            "ThingTest.test_with_a_name_as_long_as_a_sentence_that_says_what_ought_to_happen_then"
+        )
+        shown = io.StringIO()
+        Output(shown).line("  %s, now" % test)
+        self.assertEqual(shown.getvalue(), "  %s,\n      now\n" % test)
 
     def test_lists_what_failed_tests_kept_and_of_which_tests(self):
         name = self.keep_of_failed(self.url)

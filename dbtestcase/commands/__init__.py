@@ -35,7 +35,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
     :param arguments: the words of the command line, ``sys.argv`` by default.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return COULD_NOT_TELL
     try:
         return int(options.run(options, Output(sys.stdout)))
     except DatabaseTestCaseError as error:
@@ -55,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    parsers.required = True
     for command in COMMANDS:
         words = (command.__doc__ or "").partition("\n\n")
         sub = parsers.add_parser(

@@ -69,12 +69,12 @@ _WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def _wrapped(text: str) -> List[str]:
-    indent = " " * (len(text) - len(text.lstrip()))
-    return (
-        textwrap.wrap(text, WIDTH, initial_indent="", subsequent_indent=indent + "    ", **_WORDS)
-        if len(text) > WIDTH
-        else [text]
-    )
+    if len(text) <= WIDTH:
+        return [text]
+    words = text.lstrip()
+    indent = " " * (len(text) - len(words))
+    further = indent + "    "
+    return textwrap.wrap(words, WIDTH, initial_indent=indent, subsequent_indent=further, **_WORDS)
 
 
 def size(number: Any) -> str:

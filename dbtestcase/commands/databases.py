@@ -5,9 +5,11 @@ shop_test_2, or the next that is free, and creates it if need be. They stay for
 later runs; --drop-unused drops those that no run has and nobody is connected
 to, never the configured database itself.
 
-With keep_failed, a failed test leaves a copy of its database, shop_test_failed_
-and so on. It is evidence: --drop-unused leaves it where it is, and --drop-kept
-drops all such copies of this database, whoever ran the tests.
+With keep_failed, a failed test leaves a copy of its database; its name begins
+with shop_test_failed. It is evidence: --drop-unused leaves it alone, and
+--drop-kept drops all such copies of this database, whoever ran the tests.
+
+Without APP_OR_URL it lists the databases of the runs that blockers looks at.
 
 examples:
   python -m dbtestcase databases webapp:app --config webapp.config.Testing
@@ -182,10 +184,10 @@ def _show_kept(output: Output, copy: Dict[str, Any]) -> None:
 
 def _user(member: Dict[str, Any]) -> str:
     if member["pid"] is not None:
-        return 'pid %d "%s" from %s for %s' % (
+        return 'pid %d "%s"%s for %s' % (
             member["pid"],
             member["application"],
-            member["address"] or "a local socket",
+            " from %s" % member["address"] if member["address"] else "",
             _blocked.duration(member["seconds"]),
         )
     if member["sessions"]:
