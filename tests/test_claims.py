@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import unittest
+from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import DatabaseTestCase, _compat
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, claims
+from dbtestcase.dialects.postgresql import DIALECT, claim
 from tests import models, support
 from tests.claiming import Claims, database_of, drop_all_of, said
 
@@ -236,6 +238,110 @@ class NoSiblingsTest(Claims):
 
             self.assertPasses(PatientTest)
         self.assertEqual(self.seen[0][0], self.database)
+
+
+class StepsTest(Claims):
+    """What a claim does that no run of a test shows."""
+
+    database = "claims_step_test"
+
+    def setUp(self):
+        drop_all_of(self.database)
+        self.url = support.postgresql_url(self.database)
+
+    def connected(self, kind=DIALECT, url=None):
+        engine = sa.create_engine(url or self.url, poolclass=sa.pool.NullPool)
+        database = kind(engine, kind.identify(engine), 0.2)
+        database.engine = engine
+        self.addCleanup(database.close)
+        return database
+
+    def claim(self, database):
+        name = database.identity.name
+        taken = claims.claim(database, database.engine, "AuthorTest", name)
+        self.addCleanup(taken.close)
+        return taken
+
+    def test_no_connection_stays_to_what_others_have(self):
+        made = []
+
+        class Noting(DIALECT):
+            def sibling(database, *arguments):
+                made.append(super().sibling(*arguments))
+                return made[-1]
+
+        support.postgresql_url(self.database + "_2")
+        first = self.connected(Noting)
+        with self.another_run(self.database), self.another_run(self.database + "_2"), said():
+            taken = self.claim(first)
+        self.assertEqual(taken.identity.name, "claims_step_test_3")
+        self.assertEqual([each.alive for each in [first] + made], [False, False, True])
+
+    def test_no_connection_stays_where_nothing_could_be_taken(self):
+        database = self.connected(url=support.postgresql_url("claims_plain"))
+        self.addCleanup(drop_all_of, "claims_plain")
+        with self.another_run("claims_plain"), self.assertRaises(BlockedDatabaseError):
+            self.claim(database)
+        self.assertFalse(database.alive)
+
+    def test_only_what_was_dropped_meanwhile_is_tried_again(self):
+        tried = []
+
+        class Broken(DIALECT):
+            def sibling(database, engine, name, created):
+                tried.append(name)
+                raise ValueError("no")
+
+        with self.another_run(self.database), self.assertRaisesRegex(ValueError, "^no$"):
+            self.claim(self.connected(Broken))
+        self.assertEqual(tried, ["claims_step_test_2"])
+
+    def test_there_is_an_end_to_the_siblings(self):
+        support.postgresql_url(self.database + "_2")
+        with mock.patch.object(claims, "_MAXIMUM", 1), self.another_run(self.database):
+            with self.another_run(self.database + "_2"):
+                with self.assertRaisesRegex(
+                    BlockedDatabaseError, "all 1000 are taken.\n.* end one"
+                ):
+                    self.claim(self.connected())
+
+    def test_a_holder_that_has_just_ended_is_said_to_have(self):
+        class Vanished(DIALECT):
+            claim = lambda database, copier=0: False  # noqa: E731
+
+        with self.assertRaisesRegex(BlockedDatabaseError, "It ended this very moment: try again"):
+            claims.wait_for(self.connected(Vanished), "AuthorTest", "no reason")
+
+    def test_the_report_is_told_what_is_said(self):
+        with mock.patch.object(claims.report, "notice") as notice, said():
+            claims.say("a sentence")
+        notice.assert_called_once_with("a sentence")
+
+    def test_a_run_that_copies_its_database_is_named_as_the_one_that_has_it(self):
+        first, second = self.connected(), self.connected()
+        oid = first.identity.key[-1]
+        with claim.copying(first.control, oid):
+            self.assertFalse(second.claim())
+            self.assertIn("pid %d " % first.control.pid, second.holder())
+            self.assertTrue(second.claim(first.control.pid))
+        self.assertTrue(second.claim())
+
+    def test_a_claim_that_fails_for_a_copy_leaves_the_database_to_others(self):
+        copier, late, third = self.connected(), self.connected(), self.connected()
+        with claim.copying(copier.control, copier.identity.key[-1]):
+            self.assertFalse(late.claim())
+        self.assertTrue(third.claim())
+
+    def test_oids_beyond_a_signed_number_can_be_locked(self):
+        database = self.connected()
+        with claim.copying(database.control, 4000000000):
+            self.assertEqual(
+                database.control.execute(
+                    "SELECT objid::text FROM pg_locks WHERE locktype = 'advisory'"
+                    " AND classid = %d" % claim.COPYING
+                ),
+                [("4000000000",)],
+            )
 
 
 # In half a second, by a session of its own: the statement returns at once.
