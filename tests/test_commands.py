@@ -217,6 +217,12 @@ class CheckTest(Commands):
             ("planet:broken", "planet:broken cannot be used: ValueError: no"),
             ("planet:number", "planet:number is 3: it is no Flask application, no Engine, no test"),
             ("planet", "'planet' is neither module:attribute (as webapp:app) nor a URL (as"),
+            (
+                "./a/planet.py:app",
+                "'./a/planet.py:app' names a file, not a module: write a.planet:app",
+            ),
+            ("planet.py::app", "'planet.py::app' names a file, not a module: write planet:app, as"),
+            ("planet.py", "write planet:ATTRIBUTE, as it is seen from the directory the tests are"),
             ("mysql://localhost/a_test", None),
         ):
             with self.subTest(subject):

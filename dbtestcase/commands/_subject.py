@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import re
 import sys
 from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
@@ -91,7 +93,14 @@ def _shown(text: str) -> str:
 def _imported(text: str) -> Any:
     from ..flask import import_object
 
-    if not text.partition(":")[2]:
+    module, _, attribute = text.partition(":")
+    if module.endswith(".py") or "/" in module:
+        dotted = re.sub(r"\.py\Z", "", os.path.normpath(module)).replace(os.sep, ".")
+        raise ConfigurationError(
+            "%r names a file, not a module: write %s:%s, as it is seen from the directory the tests"
+            " are started in." % (text, dotted.strip("."), attribute.strip(":") or "ATTRIBUTE")
+        )
+    if not attribute:
         raise ConfigurationError(
             "%r is neither module:attribute (as webapp:app) nor a URL (as"
             " postgresql://localhost/app_test)." % text
