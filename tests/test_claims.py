@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import unittest
 from unittest import mock
 
@@ -326,11 +327,70 @@ class StepsTest(Claims):
             self.assertTrue(second.claim(first.control.pid))
         self.assertTrue(second.claim())
 
+    def test_who_has_another_database_is_not_named(self):
+        first = self.connected()
+        with self.another_run("postgres"):
+            self.assertIsNone(first.holder())
+            with self.another_run(self.database) as pid:
+                self.assertIn("pid %d " % pid, first.holder())
+
     def test_a_claim_that_fails_for_a_copy_leaves_the_database_to_others(self):
         copier, late, third = self.connected(), self.connected(), self.connected()
         with claim.copying(copier.control, copier.identity.key[-1]):
             self.assertFalse(late.claim())
         self.assertTrue(third.claim())
+
+    def test_what_a_run_gives_back_is_free_at_once(self):
+        second = self.connected()
+        for _ in range(30):
+            first = self.connected()
+            self.assertTrue(first.claim())
+            first.close()
+            self.assertTrue(second.claim())
+            second.control.execute("SELECT pg_advisory_unlock_all()")
+
+    def test_an_engine_is_led_where_it_was_sent_last_until_that_is_taken_back(self):
+        support.postgresql_url(self.database + "_2")
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        before = list(engine.dialect.dispatch.do_connect)
+        back = claim.lead_to(engine, "postgres")
+        further_back = claim.lead_to(engine, self.database + "_2")
+        self.assertEqual(self.led(engine), "claims_step_test_2")
+        further_back()
+        self.assertEqual(self.led(engine), "postgres")
+        self.assertTrue(claim.can_lead(engine))
+        back()
+        self.assertEqual(self.led(engine), self.database)
+        self.assertEqual(list(engine.dialect.dispatch.do_connect), before)
+        self.assertTrue(claim.can_lead(engine))
+
+    def test_threads_are_led_apart(self):
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        found = []
+        with claim.leading_to(engine, "postgres"):
+            thread = threading.Thread(target=lambda: found.append(self.led(engine)))
+            thread.start()
+            thread.join()
+            found.append(self.led(engine))
+        self.assertEqual(found, [self.database, "postgres"])
+
+    def test_who_connects_while_an_engine_is_asked_is_not_disturbed(self):
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        found, new_connection = [], _compat.new_connection
+
+        def with_another(asked):
+            thread = threading.Thread(target=lambda: found.append(self.led(engine)))
+            thread.start()
+            thread.join()
+            return new_connection(asked)
+
+        with mock.patch.object(_compat, "new_connection", with_another):
+            self.assertTrue(claim.can_lead(engine))
+        self.assertEqual(found, [self.database])
+
+    def led(self, engine):
+        with engine.connect() as connection:
+            return database_of(connection)
 
     def test_oids_beyond_a_signed_number_can_be_locked(self):
         database = self.connected()

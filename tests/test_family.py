@@ -80,6 +80,17 @@ class DroppingTest(unittest.TestCase):
             self.assertEqual(self.drop_unused(), ["it is no sibling", "a run has it"])
         self.assertEqual(self.drop_unused(), ["it is no sibling", None])
 
+    def test_what_is_no_sibling_is_not_dropped_whatever_is_asked(self):
+        for name in (BASE, BASE + "_2024", BASE + "_failed_x"):
+            if name != BASE:
+                support.postgresql_url(name)
+            self.assertEqual(
+                family.drop_unused(self.held.control, name, BASE), "it is no sibling", name
+            )
+        self.assertEqual(
+            family.drop_unused(self.held.control, BASE + "_9", BASE), "it is gone already"
+        )
+
     def test_what_somebody_is_connected_to_is_not_dropped(self):
         engine = sa.create_engine(support.postgresql_url(BASE + "_2"))
         engine.connect()

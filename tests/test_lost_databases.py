@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import signal
+import threading
 import unittest
 import unittest.mock
 
 import sqlalchemy as sa
 
-from dbtestcase import DatabaseTestCase
+from dbtestcase import DatabaseTestCase, claims
 from dbtestcase.dialects.postgresql.claim import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
@@ -90,6 +91,81 @@ class LostConnectionsTest(Claims):
         for _ in range(3):
             self.assertPasses(self.case(engine))
             self.make_anew()
+
+    def test_connections_of_pools_that_ended_with_the_server_are_in_nobodys_way(self):
+        engine = sa.create_engine(self.url)
+        self.addCleanup(engine.dispose)
+
+        def end_all():
+            for connection in [engine.connect() for _ in range(5)]:
+                connection.close()
+            self.make_anew()
+
+        self.assertPasses(self.case_that(end_all, engine=engine, lock_timeout=0.3))
+
+    def test_what_the_database_had_at_first_is_known_after_a_lost_connection(self):
+        def happens():
+            self.end_claims()
+            support.administer("CREATE EXTENSION citext", database=self.database)
+
+        self.assertPasses(self.case_that(happens))
+        found = support.administer("SELECT extname FROM pg_extension", database=self.database)
+        self.assertEqual(found, [("plpgsql",)])
+
+    def test_an_engine_is_not_led_to_where_it_leads_by_itself(self):
+        engine = sa.create_engine(self.url)
+        self.addCleanup(engine.dispose)
+        with unittest.mock.patch.object(claims, "follow") as follow:
+            self.assertPasses(self.case_that(self.make_anew, engine=engine))
+            self.assertPasses(self.case(engine))
+        follow.assert_not_called()
+
+    def test_an_engine_that_leads_elsewhere_by_now_is_refused(self):
+        other = support.postgresql_url("claims_elsewhere")
+        self.addCleanup(support.administer, "DROP DATABASE claims_elsewhere WITH (FORCE)")
+        support.administer("CREATE TABLE author (id int)", database="claims_elsewhere")
+        usual, urls = sa.create_engine(self.url), [self.url]
+
+        def connect():
+            arguments, options = usual.dialect.create_connect_args(sa.engine.url.make_url(urls[-1]))
+            return usual.dialect.connect(*arguments, **options)
+
+        def happens():
+            urls.append(other)
+            self.end_claims()
+
+        engine = sa.create_engine(self.url, creator=connect)
+        self.addCleanup(engine.dispose)
+        message = self.message_of(self.case_that(happens, engine=engine))
+        self.assertTrue(message.startswith("UnsafeDatabaseError: "), message)
+        self.assertIn('"claims_elsewhere"', message)
+        tables = support.administer("SELECT 1 FROM author", database="claims_elsewhere")
+        self.assertEqual(tables, [])
+
+    def test_a_server_that_takes_its_time_is_waited_for_within_the_bound(self):
+        allow = 'ALTER DATABASE "%s" ALLOW_CONNECTIONS %%s' % self.database
+
+        def happens():
+            support.administer(allow % "false")
+            self.end_claims()
+            later = threading.Timer(0.5, support.administer, [allow % "true"])
+            self.addCleanup(later.join)
+            later.start()
+
+        self.assertPasses(self.case_that(happens, lock_timeout=20.0))
+        message = self.message_of(self.case_that(happens, lock_timeout=0.1))
+        self.assertTrue(message.startswith("ServerError: "), message)
+        self.assertIn("is not currently accepting connections", message)
+
+    def test_what_only_allowed_databases_allows_is_created_again_too(self):
+        url = support.postgresql_url("claims_plain")
+        self.addCleanup(support.administer, "DROP DATABASE claims_plain WITH (FORCE)")
+
+        def drop():
+            support.administer("DROP DATABASE claims_plain WITH (FORCE)")
+
+        with said():
+            self.assertPasses(self.case_that(drop, engine=url, allowed_databases=("claims_plain",)))
 
     def test_a_database_that_another_run_took_meanwhile_is_not_shared(self):
         with unittest.mock.patch.object(DatabaseTestCase, "__module__", "shop"):
