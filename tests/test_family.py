@@ -80,6 +80,20 @@ class DroppingTest(unittest.TestCase):
             self.assertEqual(self.drop_unused(), ["it is no sibling", "a run has it"])
         self.assertEqual(self.drop_unused(), ["it is no sibling", None])
 
+    def test_what_takes_no_connections_is_not_listed_and_a_hidden_size_is_unknown(self):
+        support.ensure_role("app")
+        for end in ("_2", "_3"):
+            support.postgresql_url(BASE + end)
+        support.administer(
+            'ALTER DATABASE "%s_2" ALLOW_CONNECTIONS false' % BASE,
+            'REVOKE CONNECT ON DATABASE "%s_3" FROM PUBLIC' % BASE,
+        )
+        control = DIALECT.beside(sa.create_engine(support.url_of(BASE, username="app")), BASE)
+        self.addCleanup(control.close)
+        base, third = family.members(control, BASE)
+        self.assertGreater(base.bytes, 0)
+        self.assertEqual((third.name, third.bytes), (BASE + "_3", None))
+
     def test_what_is_no_sibling_is_not_dropped_whatever_is_asked(self):
         for name in (BASE, BASE + "_2024", BASE + "_failed_x"):
             if name != BASE:
