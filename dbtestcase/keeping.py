@@ -16,7 +16,6 @@ VARIABLE = "DBTESTCASE_KEEP_FAILED"
 
 _NAME_BYTES = 63
 _BASE_BYTES = 40
-_KEPT = "_dbtestcase_kept"  # the words for what was kept of a test
 _FAILED_PARTS = "_dbtestcase_failed_parts"  # errors of its sub-tests
 
 
@@ -54,8 +53,7 @@ def sub_test_failed(case: Any, error: BaseException) -> None:
 
 def forget(case: Any) -> None:
     """Know nothing of an earlier run of the same test."""
-    for name in (_KEPT, _FAILED_PARTS):
-        vars(case).pop(name, None)
+    vars(case).pop(_FAILED_PARTS, None)
 
 
 def name_of_copy(case: Any, base: str) -> str:
@@ -83,10 +81,8 @@ def _errors_so_far(case: Any) -> List[BaseException]:
 
 
 def _kept(case: Any) -> str:
-    if _KEPT not in vars(case):
-        with report.leaving():
-            setattr(case, _KEPT, _keep(case))
-    return str(vars(case)[_KEPT])
+    with report.leaving():
+        return _keep(case)
 
 
 def _keep(case: Any) -> str:
