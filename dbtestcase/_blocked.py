@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Optional, Tuple
 
-from . import _checkouts, _compat, _settling
+from . import _checkouts, _compat, _twophase
 from .dialects.postgresql import locks as server
 from .dialects.postgresql.locks import Backend, Prepared
 from .errors import BlockedDatabaseError
@@ -111,7 +111,7 @@ def lines_about(control: Any, pids: List[int], gids: List[str]) -> List[str]:
     ]
     for transaction in server.prepared_transactions(control):
         if transaction.gid in gids:
-            said += of_prepared(transaction, _settling.prepared.get(transaction.gid))
+            said += of_prepared(transaction, _twophase.place_of(transaction.gid))
     return said
 
 

@@ -4,12 +4,13 @@ nothing which the test did to a session is left for the next one."""
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Union
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
-from . import _checkouts, _compat
+from . import _checkouts, _compat, _twophase
 from .dialects.postgresql import settings
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
@@ -85,8 +86,8 @@ _dry_pool: DryPool
 # What is known of a statement: the name of the transaction that it prepares, or whether it leaves
 # something in the session.
 _lasting: Dict[str, Union[str, bool]] = {}
-# Where this process prepared transactions (2PC), by their names.
-prepared: Dict[str, _checkouts.Place] = {}
+# The records of the pools whose connections were ever settled, by their ids.
+_settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
 # What a process that forked had in use, which is not to be let go of.
 _inherited: List[Any] = []
 
@@ -95,11 +96,11 @@ def watch(dry_pool: DryPool) -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
     global _watching, _dry_pool
     _dry_pool = dry_pool
+    _twophase.watch()
     if not _watching:
         _watching = True
         sa.event.listen(Pool, "checkout", _checked_out)
         sa.event.listen(sa.engine.Engine, "before_cursor_execute", _executing)
-        sa.event.listen(sa.engine.Engine, "prepare_twophase", _prepared)
 
 
 def running() -> Optional[Running]:
@@ -133,13 +134,24 @@ def end() -> None:
                 _throw_away(record)
 
 
+def throw_away(pids: Collection[int]) -> None:
+    """Close idle pooled connections, by their backends: tests left something in their sessions."""
+    for record in list(_settled.values()):
+        dbapi = _compat.recorded_connection(record)
+        if dbapi is None or _compat.backend_pid(dbapi) not in pids or _checkouts.is_out(record):
+            continue
+        if _compat.transaction_status(dbapi) == _compat.IDLE:
+            _throw_away(record)
+
+
 def leave_to_parent() -> None:
     """Leave the connections that the running test uses, in a forked process, to the parent."""
     if _running is not None:
         _inherited.append((dict(_running.used), dict(_running.controls)))
         _running.used.clear()
         _running.controls.clear()
-    prepared.clear()
+    _twophase.leave_to_parent()
+    _settled.clear()
 
 
 def _throw_away(record: Any) -> None:
@@ -178,7 +190,7 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
 
 def _settle(dbapi: Any, record: Any, test: Running) -> None:
     session = record.info.setdefault(_INFO, _Session())
-    test.used[id(record)] = record
+    test.used[id(record)] = _settled[id(record)] = record
     if session.name == test.label or _compat.transaction_status(dbapi) != _compat.IDLE:
         return
     if session.before is not None and session.milliseconds != test.milliseconds:
@@ -228,10 +240,6 @@ def _executing(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
         _lasting[statement] = lasting
     if lasting and conn.dialect.name == "postgresql":
         if isinstance(lasting, str):
-            _prepared(conn, lasting)
+            _twophase.know_once_done(conn, statement, lasting)
         else:
             conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
-
-
-def _prepared(conn: Any, xid: Any) -> None:
-    prepared[str(xid)] = _checkouts.Place()

@@ -11,8 +11,8 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
 
 import sqlalchemy as sa
 
-from . import _answers, _blocked, _compat, _settling, sessions
-from ._leaks import Leak, of_place
+from . import _answers, _blocked, _compat, _ours, _settling, sessions
+from ._leaks import Leak
 from .dialects.postgresql import locks as server
 from .errors import BlockedDatabaseError
 
@@ -57,10 +57,12 @@ def ensure_free(
     unread: List[int] = []
     pause = _FIRST_PAUSE
     while True:
-        pids, gids = server.in_the_way(control, exclusive)
+        found = server.look(control, exclusive)
+        pids, gids = found.pids, found.gids
+        freed += _ours.free_idle(control, found, deadline)
         if not pids and not gids:
             return freed
-        done = _free(control, pids, gids, unread, deadline)
+        done = _ours.free(control, found, unread, deadline)
         if terminate_blockers and not done:
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
@@ -142,29 +144,6 @@ def watch() -> None:
     sessions.watch()
     if not sa.event.contains(sa.engine.Engine, "handle_error", _explain):
         sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
-
-
-def _free(
-    control: Any, pids: List[int], gids: List[str], unread: List[int], deadline: float
-) -> List[Leak]:
-    """Take back what is of this process; a stream is closed once it was unread at two looks."""
-
-    def since(pid: int) -> Optional[float]:
-        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
-        return next((now - (each.seconds or 0) for each in server.backends(control, [pid])), None)
-
-    freed = sessions.take_back(pids, unread, max(0.1, deadline - time.monotonic()), since)
-    for gid in gids:
-        place = _settling.prepared.pop(gid, None)
-        if place is not None:
-            server.rollback_prepared(control, gid)
-            freed.append(of_place("prepared transaction", place, None))
-    if gids and not freed:
-        now = time.monotonic()
-        ages = [each.seconds for each in server.prepared_transactions(control) if each.gid in gids]
-        place = _compat.location(control.dbapi)
-        freed += sessions.roll_prepared_back(place, now - max(ages, default=0.0))
-    return freed
 
 
 def _terminate(control: Any, pid: int) -> List[Leak]:

@@ -12,7 +12,8 @@ from typing import Any, Callable, Iterable, List, Mapping, Optional
 
 from . import _answers, _blocked, _checkouts, _compat, _forks, _settling
 from ._freeing import Freeing, held_by
-from ._leaks import Leak, leak_text, note, of_place, warn
+from ._leaks import Leak, leak_text, note, warn
+from .dialects.postgresql import beside
 
 __all__ = [
     "Leak",
@@ -23,7 +24,6 @@ __all__ = [
     "is_ours",
     "leak_text",
     "note",
-    "roll_prepared_back",
     "take_back",
     "warn",
     "watch",
@@ -104,6 +104,7 @@ def take_back(
     unread: Iterable[int] = (),
     seconds: float = _BOUND,
     since: Callable[[int], Optional[float]] = lambda pid: None,
+    checked_out: bool = True,
 ) -> List[Leak]:
     """End the transactions of connections of this process that are known by their backends only.
 
@@ -115,6 +116,7 @@ def take_back(
         pipeline was left half-way: closing is the only way to end them.
     :param seconds: how long a rollback may take.
     :param since: tells the time of ``time.monotonic()`` at which a backend was last at work.
+    :param checked_out: whether those that somebody has out of a pool are meant, too.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or _checkouts.was_forked():
@@ -127,28 +129,21 @@ def take_back(
             busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
             if busy and pid not in unread:
                 continue
+            if checkout is not None and not checked_out:
+                continue
             if checkout is not None and not busy:
                 freeing.give_back(checkout)
                 continue
-            place = checkout or _checkouts.unseen(since(pid))
+            place = checkout or _place_of(dbapi, since(pid))
             if freeing.end_transaction(dbapi, close=busy):
                 freeing.tell("raw connection", place, pid)
     return freeing.leaks
 
 
-def roll_prepared_back(location: Any, since: Optional[float]) -> List[Leak]:
-    """Roll back what connections of this process have prepared (2PC) past SQLAlchemy.
-
-    :param location: the database, as :func:`dbtestcase._compat.location` tells it.
-    :param since: the time of ``time.monotonic()`` at which the oldest of it was prepared.
-    """
-    if _checkouts.was_forked():
-        return []
-    return [
-        of_place("prepared transaction", _checkouts.unseen(since), _compat.backend_pid(dbapi))
-        for dbapi in _compat.driver_connections()
-        if _compat.location(dbapi) == location and _compat.roll_prepared_back(dbapi)
-    ]
+def _place_of(dbapi: Any, since: Optional[float]) -> _checkouts.Place:
+    """Return where a driver's connection was made, if the test that used it last made it."""
+    used, opened = _checkouts.unseen(since), beside.opened_at(dbapi)
+    return opened if opened is not None and opened.test == used.test else used
 
 
 def is_ours(pid: int) -> bool:

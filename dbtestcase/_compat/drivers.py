@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .python import sqlite_cursor_class
 
@@ -69,13 +70,39 @@ def driver_connections() -> List[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
 
 
+def last_sent(cursor: Any) -> Tuple[Any, Any]:
+    """Return what a cursor of psycopg 3 sent last, in bytes, and the word on its last statement."""
+    results = getattr(cursor, "_results", None)
+    status = results[-1].command_status if results else None
+    return getattr(getattr(cursor, "_query", None), "query", None), status
+
+
+def prepared_name(dbapi: Any) -> Optional[str]:
+    """Return the name of what a connection of psycopg 3 prepared (2PC) and has not ended."""
+    state = getattr(dbapi, "_tpc", None)  # the name, and whether it was prepared
+    return str(state[0]) if state and state[1] else None
+
+
 def roll_prepared_back(dbapi: Any) -> bool:
     """Roll back what a driver's connection prepared (2PC) and has not ended; tell whether."""
-    state = getattr(dbapi, "_tpc", None)  # of psycopg 3: the name, and whether it was prepared
-    if getattr(dbapi, "status", None) != _PREPARED_STATUS and not (state and state[1]):
+    if getattr(dbapi, "status", None) != _PREPARED_STATUS and not prepared_name(dbapi):
         return False
     dbapi.tpc_rollback()
     return True
+
+
+def change_function(module: str, owner: str, name: str, change: Callable[[Any], Any]) -> None:
+    """Put what a change makes of a function in its place, once, if its module was imported.
+
+    :param owner: the class that has it, ``""`` for the module itself.
+    """
+    holder = sys.modules.get(module)
+    holder = getattr(holder, owner, None) if owner else holder
+    ordinary = getattr(holder, name, None)
+    if holder is not None and ordinary and not hasattr(ordinary, "_dbtestcase"):
+        changed: Any = functools.wraps(ordinary)(change(ordinary))
+        changed._dbtestcase = True
+        setattr(holder, name, changed)
 
 
 def never_prepare(dbapi: Any) -> None:

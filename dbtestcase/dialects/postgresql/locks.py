@@ -17,16 +17,22 @@ _WRITING = (
     "'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
     " 'AccessExclusiveLock'"
 )
+# What reading takes, and stands against dropping only.
+_READING = "'AccessShareLock', 'RowShareLock'"
+_READS, _KEEPS = "reads", "keeps"
 
-# Background workers have no role: an ordinary autovacuum yields to whoever waits for it.
+# Background workers have no role: an ordinary autovacuum yields to whoever waits for it. Advisory
+# locks are looked for in sessions alone that carry the name of a test.
 _IN_THE_WAY = """
-SELECT DISTINCT l.pid, NULL::text AS gid
+SELECT DISTINCT l.pid, CASE WHEN l.locktype = 'advisory' THEN '{keeps}' {reads}END AS gid
   FROM pg_catalog.pg_locks l
  WHERE l.pid <> pg_catalog.pg_backend_pid()
    AND (l.locktype = 'relation' AND l.database = {database} AND l.relation >= {first} AND {modes}
-        OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock')
+        OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'
+        OR l.database = {database} AND l.granted AND {advisory})
    AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(l.pid) s
-                WHERE s.datid = {database} AND s.usesysid IS NOT NULL)
+                WHERE s.datid = {database} AND s.usesysid IS NOT NULL
+                  AND (l.locktype <> 'advisory' OR s.application_name LIKE 'dbtestcase %'))
 UNION ALL
 SELECT NULL::integer, p.gid FROM pg_catalog.pg_prepared_xacts p
  WHERE p.database = pg_catalog.current_database()
@@ -112,22 +118,49 @@ class Prepared(NamedTuple):
     held: List[str]
 
 
+class InTheWay(NamedTuple):
+    """What stands against a reset, and what does not but belongs to nobody if it is a test's."""
+
+    pids: List[int]  # backends that it would wait for
+    gids: List[str]  # names of prepared transactions
+    readers: List[int]  # backends that have read tables: emptying these waits for nobody
+    keepers: List[int]  # backends with the name of a test that hold advisory locks
+
+
 def in_the_way_sql(exclusive: bool = False) -> str:
     """Return the query for what must end before this database can be reset; it waits for nothing.
 
-    Its rows are ``(pid, gid)``: a backend, or a prepared transaction.
+    It has no rows where nothing is to be done. They are ``(pid, gid)``: a backend, a prepared
+    transaction, or a backend with a word that says why it is not in the way.
 
     :param exclusive: whether tables are to be dropped, which any lock on them stands against;
         else they are emptied, which only transactions that have written stand against.
     """
-    modes = "l.mode <> 'SIReadLock'" if exclusive else "l.mode IN (%s)" % _WRITING
-    return _IN_THE_WAY.format(database=_DATABASE, first=_FIRST_USER_OID, modes=modes)
+    modes, reads = "l.mode <> 'SIReadLock'", ""
+    if not exclusive:
+        modes = "l.mode IN (%s, %s)" % (_WRITING, _READING)
+        reads = "WHEN l.mode IN (%s) THEN '%s' " % (_READING, _READS)
+    return _IN_THE_WAY.format(
+        first=_FIRST_USER_OID, modes=modes, reads=reads, keeps=_KEEPS, **_WORDS
+    )
+
+
+def look(control: Any, exclusive: bool = False) -> InTheWay:
+    """Return what is in the way, and what a test may have forgotten; see :func:`in_the_way_sql`."""
+    rows = prepared.run(control, in_the_way_sql(exclusive))
+
+    def pids(word: Optional[str]) -> List[int]:
+        return [pid for pid, gid in rows if pid is not None and gid == word]
+
+    blocking = pids(None)
+    readers = [pid for pid in pids(_READS) if pid not in blocking]
+    return InTheWay(blocking, [gid for pid, gid in rows if pid is None], readers, pids(_KEEPS))
 
 
 def in_the_way(control: Any, exclusive: bool = False) -> Tuple[List[int], List[str]]:
     """Return the pids of backends and the names of prepared transactions that are in the way."""
-    rows = prepared.run(control, in_the_way_sql(exclusive))
-    return [pid for pid, _ in rows if pid is not None], [gid for _, gid in rows if gid is not None]
+    found = look(control, exclusive)
+    return found.pids, found.gids
 
 
 def advisory_holders(control: Any) -> List[int]:
@@ -141,7 +174,7 @@ def backends(control: Any, pids: List[int]) -> List[Backend]:
         _BACKENDS.format(
             held=_names("l.pid = a.pid AND l.granted"),
             wanted=_names("l.pid = a.pid AND NOT l.granted"),
-            which="a.pid IN (%s)" % ", ".join(["NULL"] + [str(int(pid)) for pid in pids]),
+            which="a.pid IN (%s)" % listed(pids),
         )
     )
     return [_backend(row) for row in rows]
@@ -173,11 +206,6 @@ def connections(control: Any) -> List[Tuple[int, str, str, str]]:
     return [(row[0], row[1], row[2], row[3] or "") for row in control.execute(_CONNECTIONS)]
 
 
-def rollback_prepared(control: Any, gid: str) -> None:
-    """End a prepared transaction of this database."""
-    control.execute("ROLLBACK PREPARED '%s'" % gid.replace("'", "''"))
-
-
 def terminate(control: Any, pid: int, seconds: float) -> bool:
     """End another backend, if it is of the same role and in the same database; tell whether.
 
@@ -194,6 +222,11 @@ def terminate(control: Any, pid: int, seconds: float) -> bool:
     while time.monotonic() < deadline and backends(control, [pid]):
         time.sleep(0.01)
     return True
+
+
+def listed(pids: List[int]) -> str:
+    """Return pids as a list in a statement, which may be empty."""
+    return ", ".join(["NULL"] + [str(int(pid)) for pid in pids])
 
 
 def _names(whose: str) -> str:

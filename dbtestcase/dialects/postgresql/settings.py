@@ -24,12 +24,15 @@ _LASTING_CALL = re.compile(
     r" | \binto\s+(?:local\s+|global\s+)?temp(?:orary)?\b | pg_temp",
     re.IGNORECASE | re.VERBOSE,
 )
-_PREPARE = re.compile(r"[\s]*prepare\s+transaction\s+'((?:[^']|'')+)'", re.IGNORECASE)
+_PREPARE = re.compile(r"\bprepare\s+transaction\s+'((?:[^']|'')+)'[\s;]*\Z", re.IGNORECASE)
 
 
 def prepared_by(statement: str) -> Optional[str]:
-    """Return the name of the transaction that a statement prepares (2PC), ``None`` for others."""
-    match = _PREPARE.match(statement)
+    """Return the name of the transaction that a statement prepares (2PC), ``None`` for others.
+
+    It stands at the end, whatever ran before it.
+    """
+    match = _PREPARE.search(statement) or _PREPARE.search(_COMMENT.sub(" ", statement))
     return match.group(1).replace("''", "'") if match else None
 
 

@@ -1,5 +1,7 @@
 """Watch what psycopg2 connections run, for ledger.py: connections and cursors that take note.
 
+They also tell of each transaction that they prepare (2PC), which outlives its connection.
+
 They are psycopg2's own classes with some methods that count, so that whatever the code under test
 does with a connection, past SQLAlchemy or not, is seen. Connections that were open before, made by
 a ``creator`` or with a ``connection_factory`` of the suite are left as they are, and not watched.
@@ -11,14 +13,16 @@ import datetime
 import decimal
 import functools
 import uuid
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import sqlalchemy as sa
 
-from . import harmless
+from . import harmless, settings
 from .ledger import Key, Transaction
 
 _IDLE = 0  # TRANSACTION_STATUS_IDLE
+# What the server says when it has done so, and not rolled back a transaction that had failed.
+PREPARED = "PREPARE TRANSACTION"
 
 # Values of these types are quoted by the driver, whatever they say.
 _QUOTED_TYPES = frozenset(
@@ -27,6 +31,13 @@ _QUOTED_TYPES = frozenset(
 )
 
 _watching = False
+_tell_prepared: Callable[[str], Any] = str
+
+
+def tell_prepared(listener: Callable[[str], Any]) -> None:
+    """Have the name of each transaction that a watched connection prepares told, from now on."""
+    global _tell_prepared
+    _tell_prepared = listener
 
 
 def watch() -> None:
@@ -50,11 +61,11 @@ def ignore(dbapi: Any) -> None:
 
 def _connecting(dialect: Any, record: Any, cargs: Any, cparams: Dict[str, Any]) -> None:
     if dialect.driver == "psycopg2" and not cparams.get("async_"):
-        cparams.setdefault("connection_factory", _watched_connection())
+        cparams.setdefault("connection_factory", watched_connection())
 
 
 @functools.lru_cache(maxsize=None)
-def _watched_connection() -> type:
+def watched_connection() -> type:
     """Return the class of watched connections: psycopg2 is imported where it is used."""
     from psycopg2 import extensions
 
@@ -65,6 +76,7 @@ def _watched_connection() -> type:
         """A connection that takes note of how its transactions end."""
 
         _dbtestcase_transaction: Optional[Transaction] = None
+        _dbtestcase_xid: Any = None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -106,6 +118,11 @@ def _watched_connection() -> type:
             _lose(self)
             self._dbtestcase_transaction = None
             super().tpc_begin(xid)
+            self._dbtestcase_xid = xid
+
+        def tpc_prepare(self) -> None:
+            super().tpc_prepare()
+            _tell_prepared(str(self._dbtestcase_xid))
 
     return WatchedConnection
 
@@ -148,8 +165,13 @@ class _Watching:
     def execute(self, query: Any, vars: Any = None) -> Any:
         transaction = self.connection._dbtestcase_transaction  # type: ignore[attr-defined]
         if transaction is None:
-            return super().execute(query, vars)  # type: ignore[misc]
-        return self._note(transaction, True, super().execute, query, vars)  # type: ignore[misc]
+            result = super().execute(query, vars)  # type: ignore[misc]
+        else:
+            run = super().execute  # type: ignore[misc]
+            result = self._note(transaction, True, run, query, vars)
+        if self.statusmessage == PREPARED:  # type: ignore[attr-defined]
+            told(self.query)  # type: ignore[attr-defined]
+        return result
 
     def executemany(self, query: Any, vars_list: Any) -> Any:
         transaction = self.connection._dbtestcase_transaction  # type: ignore[attr-defined]
@@ -197,6 +219,13 @@ class _Watching:
                 transaction.unknown()
             if connection.get_transaction_status() == _IDLE:
                 transaction.over()
+
+
+def told(query: Any) -> None:
+    """Tell of the transaction that a statement has prepared."""
+    gid = settings.prepared_by(bytes(query or b"").decode("utf-8", "replace"))
+    if gid:
+        _tell_prepared(gid)
 
 
 def _is_standard(cursor: Any) -> bool:
