@@ -131,7 +131,13 @@ def advice(said: List[str], full: bool = False) -> str:
     """
     if full:
         return "  Close connections that are not needed, or raise the server's max_connections."
-    several = sum(line.startswith("  ") and not line.startswith("   ") for line in said) > 1
+    heads = [line for line in said if line.startswith("  ") and not line.startswith("   ")]
+    if any(", idle for " in line and ", holds the advisory lock " in line for line in heads):
+        return (
+            "  Have that lock given back (pg_advisory_unlock), or end the session that holds it: no"
+            " transaction does."
+        )
+    several = len(heads) > 1
     return "  End %s, or see %s again with: python -m dbtestcase blockers" % (
         ("those transactions", "them") if several else ("that transaction", "it")
     )

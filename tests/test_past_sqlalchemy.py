@@ -7,7 +7,7 @@ import time
 
 import sqlalchemy as sa
 
-from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, sessions
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, locks, sessions
 
 from . import support
 from .holding import BOUND, Shop, another_process
@@ -29,7 +29,16 @@ class PastSQLAlchemy(Shop):
         self.raw().cursor().execute(INSERT)
         self.begin(SECOND)
         (leak,) = self.reset()
-        self.assertEqual((leak.kind, leak.test, leak.file), ("raw connection", FIRST, None))
+        self.assertEqual((leak.kind, leak.test), ("raw connection", FIRST))
+        self.assertRegex(str(leak), r"holding.py:\d+ in raw")
+
+    def test_one_that_an_earlier_test_made_is_told_without_a_line(self) -> None:
+        raw = self.raw()
+        self.begin(SECOND)
+        raw.cursor().execute(INSERT)
+        time.sleep(0.02)
+        (leak,) = self.reset()
+        self.assertEqual((leak.kind, leak.test, leak.file), ("raw connection", SECOND, None))
 
     def test_a_transaction_that_the_driver_prepared(self) -> None:
         raw = self.raw()
@@ -75,13 +84,97 @@ class PastSQLAlchemy(Shop):
                 pids.add(connection.execute(sa.text("SELECT pg_backend_pid()")).scalar())
         self.assertEqual(len(pids), 1)
 
-    def test_the_holder_of_an_advisory_lock_is_named(self) -> None:
+    def test_a_connection_of_the_driver_that_has_read_is_freed_although_rows_alone_go(self) -> None:
+        raw = self.raw()
+        raw.cursor().execute("SELECT * FROM parent")
+        self.begin(SECOND)
+        (leak,) = locks.ensure_free(self.control, self.database, SECOND)
+        self.assertEqual((leak.kind, leak.test), ("raw connection", FIRST))
+        self.assertRegex(str(leak), r"holding.py:\d+ in raw")
+        self.control.execute("DROP TABLE public.child, public.parent")
+        raw.cursor().execute("SELECT 1")  # its owner may go on
+
+    def test_readers_of_others_are_neither_waited_for_nor_touched(self) -> None:
+        read = "SELECT count(*) FROM parent"
+        asked = "SELECT state FROM pg_stat_activity WHERE pid = %d"
+        with another_process(self.url, read) as pid:
+            for _ in range(2):
+                began = time.monotonic()
+                self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+                self.assertLess(time.monotonic() - began, 0.5)
+            self.assertEqual(support.administer(asked % pid), [("idle in transaction",)])
+            raw = self.raw()  # ours is freed all the same
+            raw.cursor().execute(read)
+            (leak,) = locks.ensure_free(self.control, self.database, SECOND)
+            self.assertEqual(leak.pid, _compat.backend_pid(raw))
+
+    def test_readers_that_are_checked_out_or_at_work_are_left_alone(self) -> None:
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT count(*) FROM parent"))
+            raw = self.raw()
+            thread = self.in_thread(
+                lambda: raw.cursor().execute("SELECT pg_sleep(1) FROM parent LIMIT 1")
+            )
+            time.sleep(0.3)
+            self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+            for dbapi in (_compat.dbapi_connection(connection.connection), raw):
+                self.assertNotEqual(_compat.transaction_status(dbapi), _compat.IDLE)
+            thread.join(10)
+
+    def lock_by_function(self) -> None:
+        self.control.execute(
+            "CREATE OR REPLACE FUNCTION public.keep() RETURNS void LANGUAGE sql"
+            " AS 'SELECT pg_advisory_lock(4712)'"
+        )
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT keep()"))
+
+    def test_an_advisory_lock_that_a_function_took_ends_before_the_next_test(self) -> None:
+        self.lock_by_function()
+        asked = "SELECT count(*) FROM pg_locks WHERE objid = 4712"
+        self.assertEqual(support.administer(asked), [(1,)])
+        self.begin(SECOND)
+        self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+        self.assertEqual(support.administer(asked), [(0,)])
+
+    def test_advisory_locks_of_others_and_of_connections_in_use_stay(self) -> None:
+        asked = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid IN (4711, 4712)"
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(sa.text("SELECT pg_advisory_lock(4712)"))
+            raw = self.raw()
+            raw.autocommit = True
+            raw.cursor().execute("SELECT pg_advisory_lock_shared(4711)")
+            name = "SET application_name = 'dbtestcase ShopTest.test_total'"
+            lock = "SELECT pg_advisory_lock_shared(4711)"
+            with another_process(self.url, name, lock, mode="autocommit"):
+                self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+                self.assertEqual(len(support.administer(asked)), 3)
+
+    def message_behind_a_lock(self, mode: str) -> str:
         lock = "SELECT pg_advisory_lock(4711)"
-        with another_process(self.url, lock) as pid, self.engine.connect() as connection:
-            with self.assertRaisesRegex(
-                BlockedDatabaseError, r"pid %d .*, holds the advisory lock 4711\n" % pid
-            ):
-                connection.execute(sa.text(lock))
+        with another_process(self.url, lock, mode=mode) as pid:
+            with self.engine.connect() as connection:
+                with self.assertRaises(BlockedDatabaseError) as caught:
+                    connection.execute(sa.text(lock))
+        return str(caught.exception).replace(str(pid), "PID")
+
+    def test_the_holder_of_an_advisory_lock_is_named(self) -> None:
+        self.assertRegex(
+            self.message_behind_a_lock("transaction"),
+            r"pid PID .*, idle in transaction for .*, holds the advisory lock 4711\n.*\n"
+            r"  End that transaction, or see it again with",
+        )
+
+    def test_an_advisory_lock_that_no_transaction_holds_is_given_back_or_ends_with_its_session(
+        self,
+    ) -> None:
+        self.assertRegex(
+            self.message_behind_a_lock("autocommit"),
+            r"pid PID .*, idle for .*, holds the advisory lock 4711\n.*\n"
+            r"  Have that lock given back \(pg_advisory_unlock\), or end the session that holds it:"
+            r" no transaction does.\n",
+        )
 
     def test_no_commit_waits_for_a_standby(self) -> None:
         engine = self.make_engine(pool_size=1, connect_args={"options": "-c synchronous_commit=on"})
