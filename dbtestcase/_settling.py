@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
 from . import _checkouts, _compat, _twophase
-from .dialects.postgresql import settings
+from .dialects.postgresql import locks, settings
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
 _CACHED = 2000
@@ -46,6 +46,7 @@ class Running:
         self.milliseconds = max(1, int(lock_timeout * 1000))
         self.label = "dbtestcase %s" % name
         self.used: Dict[int, Any] = {}
+        self.called = False  # whether it may have called a function that took an advisory lock
         self._guarded: List[Any] = []
 
     def concerns(self, pool: Any, dbapi: Any) -> bool:
@@ -83,8 +84,9 @@ class Running:
 _running: Optional[Running] = None
 _watching = False
 _dry_pool: DryPool
-# What is known of a statement: the name of the transaction that it prepares, or whether it leaves
-# something in the session.
+_CALL = "\0"  # no transaction has this name
+# What is known of a statement: the name of the transaction that it prepares, that it calls a
+# function, or whether it leaves something in the session.
 _lasting: Dict[str, Union[str, bool]] = {}
 # The records of the pools whose connections were ever settled, by their ids.
 _settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
@@ -132,6 +134,10 @@ def end() -> None:
             session.spoiled_by = session.spoiled_by or test
             if not _checkouts.is_out(record):
                 _throw_away(record)
+    if test.called:
+        for control in test.controls.values():
+            with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
+                throw_away(locks.advisory_holders(control))
 
 
 def throw_away(pids: Collection[int]) -> None:
@@ -237,9 +243,12 @@ def _executing(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
             _lasting.clear()
         gid = settings.prepared_by(statement)
         lasting = gid or settings.outlives_its_transaction(statement)
-        _lasting[statement] = lasting
+        _lasting[statement] = lasting = lasting or (settings.is_a_call(statement) and _CALL)
     if lasting and conn.dialect.name == "postgresql":
-        if isinstance(lasting, str):
+        if lasting == _CALL:
+            if _running is not None:
+                _running.called = True
+        elif isinstance(lasting, str):
             _twophase.know_once_done(conn, statement, lasting)
         else:
             conn.info.setdefault(_INFO, _Session()).spoiled_by = _running

@@ -14,6 +14,7 @@ from .holding import BOUND, Shop, another_process
 
 FIRST, SECOND = "ShopTest.test_first", "ShopTest.test_second"
 INSERT = "INSERT INTO parent VALUES (0)"
+LOCKED = "SELECT count(*) FROM pg_locks WHERE objid = 4712"
 
 
 class PastSQLAlchemy(Shop):
@@ -121,21 +122,28 @@ class PastSQLAlchemy(Shop):
                 self.assertNotEqual(_compat.transaction_status(dbapi), _compat.IDLE)
             thread.join(10)
 
-    def lock_by_function(self) -> None:
+    def lock_by_function(self, statement: str) -> None:
         self.control.execute(
             "CREATE OR REPLACE FUNCTION public.keep() RETURNS void LANGUAGE sql"
             " AS 'SELECT pg_advisory_lock(4712)'"
         )
         with self.engine.connect() as connection:
-            connection.execute(sa.text("SELECT keep()"))
+            connection.execute(sa.text(statement))
 
-    def test_an_advisory_lock_that_a_function_took_ends_before_the_next_test(self) -> None:
-        self.lock_by_function()
-        asked = "SELECT count(*) FROM pg_locks WHERE objid = 4712"
-        self.assertEqual(support.administer(asked), [(1,)])
+    def test_an_advisory_lock_that_a_function_took_ends_with_the_test(self) -> None:
+        for statement in ("SELECT keep()", "SELECT * FROM public.keep() AS kept"):
+            self.lock_by_function(statement)
+            self.assertEqual(support.administer(LOCKED), [(1,)])
+            sessions.end_test()
+            self.assertEqual(support.administer(LOCKED), [(0,)])
+            self.begin(SECOND)
+
+    def test_one_that_it_took_unseen_ends_with_the_next_look_at_the_locks(self) -> None:
+        self.lock_by_function("SELECT id, keep() FROM parent WHERE id = 1")
         self.begin(SECOND)
+        self.assertEqual(support.administer(LOCKED), [(1,)])
         self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
-        self.assertEqual(support.administer(asked), [(0,)])
+        self.assertEqual(support.administer(LOCKED), [(0,)])
 
     def test_advisory_locks_of_others_and_of_connections_in_use_stay(self) -> None:
         asked = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid IN (4711, 4712)"

@@ -210,3 +210,13 @@ class CleanSessions(Shop):
         kept = [each for each in lasting if not settings.outlives_its_transaction(each)]
         thrown = [each for each in passing if settings.outlives_its_transaction(each)]
         self.assertEqual((kept, thrown), ([], []))
+
+    def test_which_statements_do_nothing_but_call_a_function(self) -> None:
+        calls = (
+            "SELECT f()",
+            'select "s".f(1, (SELECT 2)) AS f_1 ;',
+            "SELECT * FROM f('a\n')",
+        )
+        others = ("SELECT 1", "SELECT count(*) FROM a", "SELECT f() FROM a", "INSERT INTO a (b)")
+        self.assertEqual([each for each in calls if not settings.is_a_call(each)], [])
+        self.assertEqual([each for each in others if settings.is_a_call(each)], [])

@@ -24,6 +24,11 @@ _LASTING_CALL = re.compile(
     r" | \binto\s+(?:local\s+|global\s+)?temp(?:orary)?\b | pg_temp",
     re.IGNORECASE | re.VERBOSE,
 )
+_CALL = re.compile(
+    r"""\s* select \s+ (?: \* \s+ from \s+ )? ["\w.]+ \s* \(
+    (?: (?! \b from \b ) . )* \) (?: \s+ as \s+ "? \w+ "? )? [\s;]* \Z""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 _PREPARE = re.compile(r"\bprepare\s+transaction\s+'((?:[^']|'')+)'[\s;]*\Z", re.IGNORECASE)
 
 
@@ -34,6 +39,11 @@ def prepared_by(statement: str) -> Optional[str]:
     """
     match = _PREPARE.search(statement) or _PREPARE.search(_COMMENT.sub(" ", statement))
     return match.group(1).replace("''", "'") if match else None
+
+
+def is_a_call(statement: str) -> bool:
+    """Tell whether a statement does nothing but call a function, which may do anything."""
+    return _CALL.match(statement) is not None
 
 
 def outlives_its_transaction(statement: str) -> bool:
