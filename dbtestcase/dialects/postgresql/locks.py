@@ -17,6 +17,11 @@ _WRITING = (
     "'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
     " 'AccessExclusiveLock'"
 )
+# Vacuuming locks indexes as writing does; who writes has locked the table so, too.
+_ON_INDEX = (
+    "(l.mode = 'RowExclusiveLock' AND EXISTS (SELECT FROM pg_catalog.pg_class c"
+    " WHERE c.oid = l.relation AND c.relkind = 'i'))"
+)
 # What reading takes, and stands against dropping only.
 _READING = "'AccessShareLock', 'RowShareLock'"
 _READS, _KEEPS = "reads", "keeps"
@@ -138,7 +143,7 @@ def in_the_way_sql(exclusive: bool = False) -> str:
     """
     modes, reads = "l.mode <> 'SIReadLock'", ""
     if not exclusive:
-        modes = "l.mode IN (%s, %s)" % (_WRITING, _READING)
+        modes = "l.mode IN (%s, %s) AND NOT %s" % (_WRITING, _READING, _ON_INDEX)
         reads = "WHEN l.mode IN (%s) THEN '%s' " % (_READING, _READS)
     return _IN_THE_WAY.format(
         first=_FIRST_USER_OID, modes=modes, reads=reads, keeps=_KEEPS, **_WORDS
