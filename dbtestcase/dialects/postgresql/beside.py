@@ -7,10 +7,14 @@ of his own gets it, and nothing is known of those.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import sys
+from typing import Any, Callable, List
 
 from ... import _compat
 from . import watching
+
+_DRIVERS = ("psycopg2", "psycopg")
+_watched: List[str] = []  # those that were imported by now
 
 PLACE = "_dbtestcase_opened"  # the attribute of a connection that says where it was made
 
@@ -21,6 +25,10 @@ def watch(place: Callable[[], Any], prepared: Callable[[str], Any]) -> None:
     :param place: returns what is to be kept of where the user's code is.
     :param prepared: takes the name of a transaction that was prepared.
     """
+    imported = [name for name in _DRIVERS if name in sys.modules]
+    if imported == _watched:
+        return
+    _watched[:] = imported
     watching.tell_prepared(prepared)
 
     def connecting(connect: Any) -> Any:
