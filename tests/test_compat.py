@@ -36,6 +36,15 @@ class URLTest(unittest.TestCase):
         hidden = "postgresql://app:***@db/shop_test?sslpassword=***"
         self.assertEqual(_compat.url_text(self.url, hide_password=True), hidden)
 
+    def test_a_url_that_leads_elsewhere_has_another_key(self):
+        url = sa.engine.url.make_url(self.url)
+        before = _compat.url_key(url)
+        self.assertEqual(_compat.url_key(sa.engine.url.make_url(self.url)), before)
+        self.assertNotEqual(_compat.url_key(_compat.url_with(url, database="other_test")), before)
+        if not isinstance(url, tuple):  # up to SQLAlchemy 1.3 it can be changed in place
+            url.database = "other_test"
+            self.assertNotEqual(_compat.url_key(url), before)
+
     def test_a_part_is_replaced_in_a_copy(self):
         url = sa.engine.url.make_url(self.url)
         changed = _compat.url_with(url, database="other_test", host=None)
