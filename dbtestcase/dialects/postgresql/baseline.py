@@ -75,7 +75,8 @@ class Baseline:
         """
         try:
             found, counted = self._look(control, others=True)
-            if found.others:
+            alone = not found.others
+            if not alone:
                 make_way()
                 found, counted = self._look(control)
         except BlockedDatabaseError:
@@ -99,6 +100,8 @@ class Baseline:
             return _said(error)
         if sentence is None:
             self._clean = self.proof.point
+            if alone:
+                self._tidy(control, plan.deleted_from)
         else:
             self.proof.end()
         return sentence
@@ -173,15 +176,13 @@ class Baseline:
         sentence = self._move_mark(control, seen, found) if plan.fills else None
         if plan.writes_catalog:
             sentence = sentence or self.fingerprint.changes(control)
-        if plan.deleted_from and not sentence:
-            self._tidy(control, plan.deleted_from)
         return sentence
 
     def _tidy(self, control: Control, names: List[str]) -> None:
         """Vacuum the tables that rows were deleted from, once in a while."""
         self._deleted_from.update(names)
-        self._deletions += 1
-        if self._deletions % emptying.VACUUM_EVERY == 0:
+        self._deletions += bool(names)
+        if names and self._deletions % emptying.VACUUM_EVERY == 0:
             with contextlib.suppress(Exception):  # nothing depends on it
                 control.execute(emptying.vacuum(self._deleted_from))
             self._deleted_from.clear()

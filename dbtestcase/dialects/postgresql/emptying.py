@@ -69,11 +69,11 @@ def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
 
 
 def vacuum(names: Iterable[str]) -> str:
-    """Return the statement that vacuums tables, those aside that somebody has locked.
+    """Return the statement that vacuums tables, and leaves them as small as new ones.
 
-    No file is made shorter: that would take a transaction id, which the ledger does not know of.
+    While others have a transaction open, cutting off the files could wait for them for seconds.
     """
-    return "VACUUM (SKIP_LOCKED, TRUNCATE false) %s" % ", ".join(sorted(names))
+    return "VACUUM (SKIP_LOCKED) %s" % ", ".join(sorted(names))
 
 
 def _to_truncate(rows: Rows, emptied: Set[int], sizes: Dict[int, int]) -> Set[int]:
