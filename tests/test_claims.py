@@ -8,8 +8,10 @@ import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, claims
 from dbtestcase.dialects.postgresql import DIALECT, claim
+from dbtestcase.dialects.postgresql.claim import LOCK
 from tests import models, support
 from tests.claiming import Claims, database_of, drop_all_of, said
+from tests.dropping import run
 
 
 class SiblingsTest(Claims):
@@ -239,6 +241,28 @@ class NoSiblingsTest(Claims):
 
             self.assertPasses(PatientTest)
         self.assertEqual(self.seen[0][0], self.database)
+
+
+class RollbackTest(Claims):
+    database = "claims_rollback_test"
+
+    def test_the_database_stays_claimed_when_somebody_commits_elsewhere(self):
+        taken = []
+
+        class BusyTest(self.case(self.url, reset="rollback")):
+            def setUp(case):
+                super().setUp()
+                taken.extend(run(self.url, "SELECT pg_try_advisory_lock%s" % LOCK))
+
+            def tearDown(case):
+                run(support.server_url(), "SELECT pg_current_xact_id()")
+                super().tearDown()
+
+            def test_two(case):
+                case.test_one()
+
+        self.assertPasses(BusyTest)
+        self.assertEqual(taken, [(False,), (False,)])
 
 
 class StepsTest(Claims):

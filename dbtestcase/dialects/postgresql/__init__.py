@@ -8,7 +8,7 @@ from ... import _compat
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from .. import Identity, describe
 from . import claim as claiming
-from . import watching
+from . import identifying, watching
 from .baseline import Baseline
 from .control import Control
 from .copying import Copier, NotCopied
@@ -19,36 +19,12 @@ from .kept import copies
 from .properties import properties, restore_properties
 
 INSUFFICIENT_PRIVILEGE = "42501"
-# Drivers have no code for a connection that they find closed.
-_ENDED = (None, "57P01", "57P02", "08006", "08003")
 MAINTENANCE = "postgres"  # a database that servers have, for work on others
 
 _MAY_NOT_CREATE = """\
 the database "{0}" does not exist, and the role "{1}" may not create it. Nothing was touched.
   Let a role that may run: CREATE DATABASE "{0}" OWNER "{1}"
   or allow it to, once for all: ALTER ROLE "{1}" CREATEDB"""
-
-_IDENTIFY = """
-SELECT current_catalog::text, d.oid, d.datistemplate,
-       pg_catalog.current_setting('server_version'),
-       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
-                          'YYYY-MM-DD HH24:MI:SS.US'),
-       pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
-       pg_catalog.current_setting('port')
-  FROM pg_catalog.pg_database d WHERE d.datname = current_catalog
-"""
-
-
-def _identity(row: Tuple[Any, ...]) -> Identity:
-    name, oid, template, version, started, address, port, socket_port = row
-    return Identity(
-        # The start of a server to the microsecond tells servers apart for any role to see.
-        key=("postgresql", started, int(oid)),
-        name=name,
-        place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
-        version="PostgreSQL %s" % version.split()[0],
-        template=template,
-    )
 
 
 class PostgreSQL:
@@ -64,46 +40,23 @@ class PostgreSQL:
         self._found: Any = None  # the extensions and properties before the first drop
         watching.watch()
         self.control = Control(engine, lock_timeout)
-        (row,) = self.control.execute(_IDENTIFY)
-        if _identity(row).key != identity.key:
+        found = identifying.identity_of(self.control)
+        if found.key != identity.key:
             self.close()
             raise UnsafeDatabaseError(
                 "%r does not always lead to the same database: first to %s, then to %s. Nothing was"
-                " touched." % (engine, describe(identity), describe(_identity(row)))
+                " touched." % (engine, describe(identity), describe(found))
             )
 
     @staticmethod
     def identify(engine: Any) -> Identity:
-        """Ask a live connection of the engine where it leads.
-
-        The URL is no witness: arguments in it, ``connect_args``, a ``creator``, listeners, ``PG*``
-        variables and service files all lead a connection elsewhere.
-        """
-        pooled = _compat.spare_connection(engine)
-        try:
-            return PostgreSQL._identify(pooled)
-        except Exception as error:
-            if _compat.sqlstate(error) not in _ENDED:
-                raise
-            return PostgreSQL.identify_anew(engine)  # the pool's connection was ended meanwhile
+        """Ask a live connection of the engine where it leads; its URL is no witness."""
+        return identifying.identify(engine)
 
     @staticmethod
     def identify_anew(engine: Any) -> Identity:
         """Ask where a new connection leads, made beside the pool."""
-        return PostgreSQL._identify(_compat.new_connection(engine))
-
-    @staticmethod
-    def _identify(fairy: Any) -> Identity:
-        try:
-            cursor = _compat.dbapi_connection(fairy).cursor()
-            cursor.execute(_IDENTIFY)
-            row = cursor.fetchone()
-            cursor.close()
-        except BaseException:
-            fairy.invalidate()
-            raise
-        fairy.close()
-        return _identity(row)
+        return identifying.identify_anew(engine)
 
     def remember(self, lost: "PostgreSQL") -> None:
         """Go on with what was found in this very database over a connection that was lost."""

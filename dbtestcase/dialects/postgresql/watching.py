@@ -69,62 +69,67 @@ def watched_connection() -> type:
     """Return the class of watched connections: psycopg2 is imported where it is used."""
     from psycopg2 import extensions
 
-    connection: Any = extensions.connection
-    cursor: Any = extensions.cursor
+    return type("WatchedConnection", (_WatchingConnection, extensions.connection), {})
 
-    class WatchedConnection(connection):  # type: ignore[misc]
-        """A connection that takes note of how its transactions end."""
 
-        _dbtestcase_transaction: Optional[Transaction] = None
-        _dbtestcase_xid: Any = None
+class _WatchingConnection:
+    """What a watched connection adds: it takes note of how its transactions end."""
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._dbtestcase_transaction = Transaction(key_of(self))
+    cursor_factory: Any
+    _dbtestcase_transaction: Optional[Transaction] = None
+    _dbtestcase_xid: Any = None
 
-        def cursor(self, name: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
-            own: Any = self.cursor_factory
-            factory: Any = cursor_factory or own or cursor
-            if isinstance(factory, type) and issubclass(factory, cursor):
-                factory = _watched_cursor(factory)
-            else:
-                _lose(self)
-                self._dbtestcase_transaction = None
-            return super().cursor(name, cursor_factory=factory, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._dbtestcase_transaction = Transaction(key_of(self))
 
-        def commit(self) -> None:
-            _end(self, super().commit)
-
-        def rollback(self) -> None:
-            _end(self, super().rollback)
-
-        def close(self) -> None:
-            _lose(self)
-            super().close()
-
-        def reset(self) -> None:
-            _lose(self)
-            super().reset()
-
-        def set_isolation_level(self, level: Any) -> None:
-            _lose(self)
-            super().set_isolation_level(level)
-
-        def lobject(self, *args: Any, **kwargs: Any) -> Any:
-            _unknown(self)
-            return super().lobject(*args, **kwargs)
-
-        def tpc_begin(self, xid: Any) -> None:
+    def cursor(self, name: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
+        factory = cursor_factory or self.cursor_factory or _plain_cursor()
+        if isinstance(factory, type) and issubclass(factory, _plain_cursor()):
+            factory = _watched_cursor(factory)
+        else:
             _lose(self)
             self._dbtestcase_transaction = None
-            super().tpc_begin(xid)
-            self._dbtestcase_xid = xid
+        return super().cursor(name, cursor_factory=factory, **kwargs)  # type: ignore[misc]
 
-        def tpc_prepare(self) -> None:
-            super().tpc_prepare()
-            _tell_prepared(str(self._dbtestcase_xid))
+    def commit(self) -> None:
+        _end(self, super().commit)  # type: ignore[misc]
 
-    return WatchedConnection
+    def rollback(self) -> None:
+        _end(self, super().rollback)  # type: ignore[misc]
+
+    def close(self) -> None:
+        _lose(self)
+        super().close()  # type: ignore[misc]
+
+    def reset(self) -> None:
+        _lose(self)
+        super().reset()  # type: ignore[misc]
+
+    def set_isolation_level(self, level: Any) -> None:
+        _lose(self)
+        super().set_isolation_level(level)  # type: ignore[misc]
+
+    def lobject(self, *args: Any, **kwargs: Any) -> Any:
+        _unknown(self)
+        return super().lobject(*args, **kwargs)  # type: ignore[misc]
+
+    def tpc_begin(self, xid: Any) -> None:
+        _lose(self)
+        self._dbtestcase_transaction = None
+        super().tpc_begin(xid)  # type: ignore[misc]
+        self._dbtestcase_xid = xid
+
+    def tpc_prepare(self) -> None:
+        super().tpc_prepare()  # type: ignore[misc]
+        _tell_prepared(str(self._dbtestcase_xid))
+
+
+@functools.lru_cache(maxsize=None)
+def _plain_cursor() -> Any:
+    from psycopg2 import extensions
+
+    return extensions.cursor
 
 
 def _end(connection: Any, end: Any) -> None:
