@@ -104,6 +104,21 @@ def find_binaries(account: Optional[Account], given: Optional[str] = None) -> Bi
     )
 
 
+def find_programs(name: str) -> Iterator[str]:
+    """Yield where a program of PostgreSQL is installed, in the order in which servers are found.
+
+    :param name: as ``"pg_dump"``, which an installation without a server may have, too.
+    """
+    found = shutil.which(name)
+    if found:
+        yield found
+    for _, directories in _searches(None):
+        for directory in directories:
+            program = os.path.join(directory, name)
+            if program != found and os.access(program, os.X_OK):
+                yield program
+
+
 def copy_binaries(binaries: Binaries, directory: str, account: Account) -> Binaries:
     """Copy an installation to where the account can read it, rather than open the way to it.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import shutil
 import subprocess
-from typing import Any, Iterator, List
+from typing import Any, List
 
+from ... import _binaries
 from ...errors import ServerError
 
 # These lines differ from dump to dump: a random key, and the versions.
@@ -25,7 +24,7 @@ def dump(dbapi: Any) -> List[str]:
     info = dbapi.info
     environment = dict(os.environ, PGPASSWORD=info.password or "", PGCONNECT_TIMEOUT="5")
     told = ""
-    for program in _programs():
+    for program in _binaries.find_programs("pg_dump"):  # an older one refuses a newer server
         done = subprocess.run(
             [program, "-h", info.host, "-p", str(info.port), "-U", info.user, "-d", info.dbname],
             env=environment,
@@ -43,12 +42,3 @@ def dump(dbapi: Any) -> List[str]:
         " programs, of the server's version or newer."
         % ("failed: " + told if told else "is not to be found")
     )
-
-
-def _programs() -> Iterator[str]:
-    """Yield the pg_dumps there are, the newest first: an older one refuses a newer server."""
-    installed = glob.glob("/usr/lib/postgresql/*/bin/pg_dump")
-    yield from sorted(installed, key=lambda path: int(path.split(os.sep)[4] or 0), reverse=True)
-    found = shutil.which("pg_dump")
-    if found:
-        yield found
