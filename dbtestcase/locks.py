@@ -55,7 +55,7 @@ def ensure_free(
     deadline = time.monotonic() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
-    pause = _FIRST_PAUSE
+    pause, late = _FIRST_PAUSE, False
     while True:
         found = server.look(control, exclusive)
         pids, gids = found.pids, found.gids
@@ -66,9 +66,7 @@ def ensure_free(
         if terminate_blockers and not done:
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
-        if done and time.monotonic() < deadline:
-            continue
-        if time.monotonic() >= deadline:
+        if late:
             raise _error(
                 _cannot(
                     database_name, test_name, "the reset", "waited %.1f s for a lock" % lock_timeout
@@ -76,9 +74,11 @@ def ensure_free(
                 _blocked.lines_about(control, pids, gids)
                 + ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids],
             )
-        unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
-        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-        pause = min(_LONGEST_PAUSE, pause * 2)
+        if not done:
+            unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
+            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+            pause = min(_LONGEST_PAUSE, pause * 2)
+        late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
 
 
 def blocked(

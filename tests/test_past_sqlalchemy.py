@@ -41,6 +41,11 @@ class PastSQLAlchemy(Shop):
         (leak,) = self.reset()
         self.assertEqual((leak.kind, leak.test, leak.file), ("raw connection", SECOND, None))
 
+    def test_what_took_longer_to_free_than_the_bound_is_free_all_the_same(self) -> None:
+        self.raw().cursor().execute(INSERT)
+        freed = locks.ensure_free(self.control, self.database, "T.test", lock_timeout=0.0)
+        self.assertEqual([leak.kind for leak in freed], ["raw connection"])
+
     def test_a_transaction_that_the_driver_prepared(self) -> None:
         raw = self.raw()
         raw.tpc_begin(raw.xid(1, "left by the driver", "branch"))
