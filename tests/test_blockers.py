@@ -37,7 +37,7 @@ class Blockers(Shop):
             r'\Acannot clear "blocks_shop_test" for ShopTest.test_total: the reset waited 1.5 s'
             r" for a lock.\n"
             r'  pid %d "celery worker" from (127.0.0.1|a local socket),'
-            r" idle in transaction for 1.\d s,"
+            r" idle in transaction for \d+\.\d s,"
             r' holds "parent"\n'
             r"      last query: INSERT INTO parent VALUES \(0\)\n"
             r"  End that transaction, or see it again with: python -m dbtestcase blockers\Z" % pid,
@@ -68,7 +68,7 @@ class Blockers(Shop):
             pass
         self.addCleanup(support.administer, "ROLLBACK PREPARED 'of ours'", database=self.database)
         self.assertNamed(
-            r'prepared transaction "of ours" of role "postgres" for 1.\d s, holds "parent"',
+            r'prepared transaction "of ours" of role "postgres" for \d+\.\d s, holds "parent"',
             "to end it: ROLLBACK PREPARED 'of ours'",
         )
 

@@ -184,11 +184,13 @@ class ForkedWorkersTest(Claims):
     def run_in_children(self, case, children):
         context = multiprocessing.get_context("fork")
         queue = context.Queue()
+        all_have_run = context.Barrier(children)  # else the next one could take the same database
 
         def work():
             with said():
                 result = support.run_case(case)
             queue.put((self.seen[-1:], [text for _, text in result.errors + result.failures]))
+            all_have_run.wait(60)
 
         processes = [context.Process(target=work) for _ in range(children)]
         for process in processes:
