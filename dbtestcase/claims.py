@@ -6,12 +6,12 @@ and its engines follow. No worker needs a number of its own.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any, Callable, Optional, Tuple
 
-from . import _compat, report
+from . import _compat
 from .errors import BlockedDatabaseError
+from .progress import say
 from .verdicts import is_test_name
 
 _MAXIMUM = 1000
@@ -142,9 +142,3 @@ def follow(engine: Any, dialect: Any) -> Callable[[], None]:
         engine.dispose()
 
     return undo
-
-
-def say(sentence: str) -> None:
-    """Tell the user what was done that could surprise."""
-    sys.stderr.write("dbtestcase: %s\n" % sentence)
-    report.notice(sentence)

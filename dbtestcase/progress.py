@@ -1,4 +1,4 @@
-"""Long work says so on the terminal, while it is at it."""
+"""What is said on the terminal while tests run: work that takes long, what could surprise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import sys
 import threading
 from typing import Iterator
+
+from . import report
 
 QUIET_SECONDS = 1.0
 
@@ -16,7 +18,7 @@ def told(words: str) -> Iterator[None]:
 
     :param words: what is being done, as ``making 500 tables``.
     """
-    timer = threading.Timer(QUIET_SECONDS, _say, (words,))
+    timer = threading.Timer(QUIET_SECONDS, _say_at_work, (words,))
     timer.daemon = True
     timer.start()
     try:
@@ -25,7 +27,13 @@ def told(words: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _say(words: str) -> None:
+def say(sentence: str) -> None:
+    """Tell the user what was done that could surprise."""
+    sys.stderr.write("dbtestcase: %s\n" % sentence)
+    report.notice(sentence)
+
+
+def _say_at_work(words: str) -> None:
     # The runner may be keeping what tests print: this is meant for whoever waits.
     stream = sys.__stderr__ or sys.stderr
     stream.write("dbtestcase: %s ...\n" % words)

@@ -11,7 +11,7 @@ import time
 import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from . import _compat, _predecessor, announce, claims, dialects, locks
+from . import _compat, _predecessor, announce, claims, dialects, locks, progress
 from .dialects import Identity
 from .errors import DatabaseTestCaseError, UnsafeDatabaseError
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
@@ -144,7 +144,7 @@ def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
             )
             if created is None:
                 raise
-            claims.say('created the database "%s", which was not there yet' % created)
+            progress.say('created the database "%s", which was not there yet' % created)
             return kind.identify(engine)  # type: ignore[no-any-return]
 
 
@@ -163,7 +163,7 @@ def _database(
         announce.announce(dialect, base)
         found = _predecessor.left_by(dialect)
         if found:
-            claims.say(found)
+            progress.say(found)
         # A run has one database in place of the one it found taken, whoever asks for that one.
         database = _databases[identity.key] = CheckedDatabase(dialect, base)
         _databases[dialect.identity.key] = database

@@ -6,7 +6,7 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, claims
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, claims, progress
 from dbtestcase.dialects.postgresql import DIALECT, claim
 from dbtestcase.dialects.postgresql.claim import LOCK
 from tests import models, support
@@ -338,8 +338,8 @@ class StepsTest(Claims):
             claims.wait_for(self.connected(Vanished), "AuthorTest", "no reason")
 
     def test_the_report_is_told_what_is_said(self):
-        with mock.patch.object(claims.report, "notice") as notice, said():
-            claims.say("a sentence")
+        with mock.patch.object(progress.report, "notice") as notice, said():
+            progress.say("a sentence")
         notice.assert_called_once_with("a sentence")
 
     def test_a_run_that_copies_its_database_is_named_as_the_one_that_has_it(self):

@@ -7,7 +7,7 @@ import os
 import weakref
 from typing import Any, List, Optional
 
-from .. import build, claims, clearing
+from .. import build, clearing, progress
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from . import Strategy
 
@@ -68,7 +68,7 @@ def _count(case_class: type, changed: Optional[str]) -> None:
     """Say so, once, when the tests of a class are slow for a reason that may be its own."""
     times = _rebuilt[case_class] = 0 if changed is None else _rebuilt.get(case_class, 0) + 1
     if times == _OFTEN:
-        claims.say(_IN_VAIN.format(case_class.__name__, times, changed))
+        progress.say(_IN_VAIN.format(case_class.__name__, times, changed))
 
 
 def _recreate(case: Any, databases: List[Any]) -> None:
