@@ -6,6 +6,7 @@ import time
 from typing import Any, List, Optional, Tuple
 
 from . import _checkouts, _compat, _twophase
+from .dialects.postgresql import in_the_way
 from .dialects.postgresql import locks as server
 from .dialects.postgresql.locks import Backend, Prepared
 from .errors import BlockedDatabaseError
@@ -94,7 +95,8 @@ def dry_pool(test: Any, pool: Any, error: Any) -> Any:
 
 def everyone(control: Any) -> Tuple[List[int], List[str]]:
     """Return who holds any lock on any table, and who waits for one."""
-    return server.in_the_way(control, exclusive=True)
+    found = in_the_way.look(control, exclusive=True)
+    return found.pids, found.gids
 
 
 def lines_about(control: Any, pids: List[int], gids: List[str]) -> List[str]:

@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 from . import _checkouts, _settling, _twophase, sessions
 from ._leaks import Leak, of_place
 from .dialects.postgresql import locks as server
+from .dialects.postgresql.in_the_way import InTheWay
 
 # By the control connection: backends that have read tables, known to be of other processes.
 _others: "WeakKeyDictionary[Any, Set[int]]" = WeakKeyDictionary()
 
 
-def free(control: Any, found: server.InTheWay, unread: List[int], deadline: float) -> List[Leak]:
+def free(control: Any, found: InTheWay, unread: List[int], deadline: float) -> List[Leak]:
     """Take back what is in the way; return it.
 
     :param unread: backends whose streams were unread at two looks, which are closed.
@@ -28,7 +29,7 @@ def free(control: Any, found: server.InTheWay, unread: List[int], deadline: floa
     return freed + [of_place("prepared transaction", place, None) for place in places]
 
 
-def free_idle(control: Any, found: server.InTheWay, deadline: float) -> List[Leak]:
+def free_idle(control: Any, found: InTheWay, deadline: float) -> List[Leak]:
     """Take back what is in the way of nothing yet: a test that drops a table would wait for it.
 
     Sessions that keep an advisory lock, although nobody has them out of their pool, are closed.

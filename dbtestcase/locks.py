@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from . import _answers, _blocked, _compat, _ours, _settling, sessions
 from ._leaks import Leak
+from .dialects.postgresql import in_the_way
 from .dialects.postgresql import locks as server
 from .errors import BlockedDatabaseError
 
@@ -57,7 +58,7 @@ def ensure_free(
     unread: List[int] = []
     pause, late = _FIRST_PAUSE, False
     while True:
-        found = server.look(control, exclusive)
+        found = in_the_way.look(control, exclusive)
         pids, gids = found.pids, found.gids
         freed += _ours.free_idle(control, found, deadline)
         if not pids and not gids:
@@ -67,13 +68,10 @@ def ensure_free(
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
         if late:
-            raise _error(
-                _cannot(
-                    database_name, test_name, "the reset", "waited %.1f s for a lock" % lock_timeout
-                ),
-                _blocked.lines_about(control, pids, gids)
-                + ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids],
-            )
+            fact = "waited %.1f s for a lock" % lock_timeout
+            lines = _blocked.lines_about(control, pids, gids)
+            lines += ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids]
+            raise _error(_cannot(database_name, test_name, "the reset", fact), lines)
         if not done:
             unread = [each.pid for each in server.backends(control, pids) if _is_unread(each)]
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from . import in_the_way
 from .control import Control
-from .locks import Backend, Prepared, backends, in_the_way, prepared_transactions
+from .locks import Backend, Prepared, backends, prepared_transactions
 from .objects import installed_extensions, look
 
 _ROLE = """
@@ -96,7 +97,7 @@ def activity(control: Control, ours: Iterable[Optional[int]] = ()) -> Activity:
     :param ours: pids of connections of this process, which are not counted.
     """
     pids = [pid for (pid,) in control.execute(_SESSIONS) if pid not in set(ours)]
-    blocking, _ = in_the_way(control, exclusive=True)
+    blocking = in_the_way.look(control, exclusive=True).pids
     return Activity(
         backends(control, pids),
         [pid for pid in blocking if pid in pids],

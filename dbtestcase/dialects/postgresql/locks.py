@@ -5,43 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-from . import prepared
 from .claim import LOCK
 
-_DATABASE = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-_FIRST_USER_OID = 16384  # what initdb makes has lower ones
-
-# What stands in the way of emptying: a transaction that has written, or keeps others from
-# writing. Reading, vacuuming and analyzing do not.
-_WRITING = (
-    "'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
-    " 'AccessExclusiveLock'"
-)
-# Vacuuming locks indexes as writing does; who writes has locked the table so, too.
-_ON_INDEX = (
-    "(l.mode = 'RowExclusiveLock' AND EXISTS (SELECT FROM pg_catalog.pg_class c"
-    " WHERE c.oid = l.relation AND c.relkind = 'i'))"
-)
-# What reading takes, and stands against dropping only.
-_READING = "'AccessShareLock', 'RowShareLock'"
-_READS, _KEEPS = "reads", "keeps"
-
-# Background workers have no role: an ordinary autovacuum yields to whoever waits for it. Advisory
-# locks are looked for in sessions alone that carry the name of a test.
-_IN_THE_WAY = """
-SELECT DISTINCT l.pid, CASE WHEN l.locktype = 'advisory' THEN '{keeps}' {reads}END AS gid
-  FROM pg_catalog.pg_locks l
- WHERE l.pid <> pg_catalog.pg_backend_pid()
-   AND (l.locktype = 'relation' AND l.database = {database} AND l.relation >= {first} AND {modes}
-        OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'
-        OR l.database = {database} AND l.granted AND {advisory})
-   AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(l.pid) s
-                WHERE s.datid = {database} AND s.usesysid IS NOT NULL
-                  AND (l.locktype <> 'advisory' OR s.application_name LIKE 'dbtestcase %'))
-UNION ALL
-SELECT NULL::integer, p.gid FROM pg_catalog.pg_prepared_xacts p
- WHERE p.database = pg_catalog.current_database()
-"""
+DATABASE = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+FIRST_USER_OID = 16384  # what initdb makes has lower ones
 
 _NAMED = """
 SELECT pg_catalog.array_agg(DISTINCT CASE
@@ -62,7 +29,7 @@ SELECT pg_catalog.array_agg(DISTINCT CASE
 """
 
 # Whatever the suite uses them for; the one by which a run has the database is not the suite's.
-_ADVISORY = "l.locktype = 'advisory' AND NOT (l.objsubid = 2 AND (l.classid, l.objid) = %s)" % LOCK
+ADVISORY = "l.locktype = 'advisory' AND NOT (l.objsubid = 2 AND (l.classid, l.objid) = %s)" % LOCK
 
 _ADVISORY_HOLDERS = """
 SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
@@ -94,7 +61,7 @@ SELECT pg_catalog.count(*)::int, a.datname::text, a.usename::text, a.application
 """
 
 
-_WORDS = {"advisory": _ADVISORY, "database": _DATABASE}
+WORDS = {"advisory": ADVISORY, "database": DATABASE}
 
 
 class Backend(NamedTuple):
@@ -123,54 +90,9 @@ class Prepared(NamedTuple):
     held: List[str]
 
 
-class InTheWay(NamedTuple):
-    """What stands against a reset, and what does not but belongs to nobody if it is a test's."""
-
-    pids: List[int]  # backends that it would wait for
-    gids: List[str]  # names of prepared transactions
-    readers: List[int]  # backends that have read tables: emptying these waits for nobody
-    keepers: List[int]  # backends with the name of a test that hold advisory locks
-
-
-def in_the_way_sql(exclusive: bool = False) -> str:
-    """Return the query for what must end before this database can be reset; it waits for nothing.
-
-    It has no rows where nothing is to be done. They are ``(pid, gid)``: a backend, a prepared
-    transaction, or a backend with a word that says why it is not in the way.
-
-    :param exclusive: whether tables are to be dropped, which any lock on them stands against;
-        else they are emptied, which only transactions that have written stand against.
-    """
-    modes, reads = "l.mode <> 'SIReadLock'", ""
-    if not exclusive:
-        modes = "l.mode IN (%s, %s) AND NOT %s" % (_WRITING, _READING, _ON_INDEX)
-        reads = "WHEN l.mode IN (%s) THEN '%s' " % (_READING, _READS)
-    return _IN_THE_WAY.format(
-        first=_FIRST_USER_OID, modes=modes, reads=reads, keeps=_KEEPS, **_WORDS
-    )
-
-
-def look(control: Any, exclusive: bool = False) -> InTheWay:
-    """Return what is in the way, and what a test may have forgotten; see :func:`in_the_way_sql`."""
-    rows = prepared.run(control, in_the_way_sql(exclusive))
-
-    def pids(word: Optional[str]) -> List[int]:
-        return [pid for pid, gid in rows if pid is not None and gid == word]
-
-    blocking = pids(None)
-    readers = [pid for pid in pids(_READS) if pid not in blocking]
-    return InTheWay(blocking, [gid for pid, gid in rows if pid is None], readers, pids(_KEEPS))
-
-
-def in_the_way(control: Any, exclusive: bool = False) -> Tuple[List[int], List[str]]:
-    """Return the pids of backends and the names of prepared transactions that are in the way."""
-    found = look(control, exclusive)
-    return found.pids, found.gids
-
-
 def advisory_holders(control: Any) -> List[int]:
     """Return the pids of backends that hold an advisory lock of this database."""
-    return [pid for (pid,) in control.execute(_ADVISORY_HOLDERS.format(**_WORDS))]
+    return [pid for (pid,) in control.execute(_ADVISORY_HOLDERS.format(**WORDS))]
 
 
 def backends(control: Any, pids: List[int]) -> List[Backend]:
@@ -235,7 +157,7 @@ def listed(pids: List[int]) -> str:
 
 
 def _names(whose: str) -> str:
-    return _NAMED.format(whose=whose, first=_FIRST_USER_OID, **_WORDS)
+    return _NAMED.format(whose=whose, first=FIRST_USER_OID, **WORDS)
 
 
 def _backend(row: Tuple[Any, ...]) -> Backend:
