@@ -4,7 +4,7 @@ nothing which the test did to a session is left for the next one."""
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
@@ -14,7 +14,6 @@ from . import _checkouts, _compat, _twophase
 from .dialects.postgresql import locks, settings
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
-_CACHED = 2000
 
 DryPool = Callable[["Running", Any, Any], BaseException]
 
@@ -84,10 +83,6 @@ class Running:
 _running: Optional[Running] = None
 _watching = False
 _dry_pool: DryPool
-_CALL = "\0"  # no transaction has this name
-# What is known of a statement: the name of the transaction that it prepares, that it calls a
-# function, or whether it leaves something in the session.
-_lasting: Dict[str, Union[str, bool]] = {}
 # The records of the pools whose connections were ever settled, by their ids.
 _settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
 # What a process that forked had in use, which is not to be let go of.
@@ -237,18 +232,12 @@ def _run(dbapi: Any, sql: str) -> Any:
 
 
 def _executing(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
-    lasting = _lasting.get(statement)
-    if lasting is None:
-        if len(_lasting) >= _CACHED:
-            _lasting.clear()
-        gid = settings.prepared_by(statement)
-        lasting = gid or settings.outlives_its_transaction(statement)
-        _lasting[statement] = lasting = lasting or (settings.is_a_call(statement) and _CALL)
-    if lasting and conn.dialect.name == "postgresql":
-        if lasting == _CALL:
-            if _running is not None:
-                _running.called = True
-        elif isinstance(lasting, str):
-            _twophase.know_once_done(conn, statement, lasting)
-        else:
-            conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
+    effect = settings.effect_of(statement)
+    if effect is None or conn.dialect.name != "postgresql":
+        return
+    if effect.prepares:
+        _twophase.know_once_done(conn, statement, effect.prepares)
+    elif effect.lasts:
+        conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
+    elif _running is not None:
+        _running.called = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 DISCARD = "DISCARD ALL"
 NAME_BYTES = 63  # as much as a server keeps of an application_name
@@ -30,6 +31,22 @@ _CALL = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _PREPARE = re.compile(r"\bprepare\s+transaction\s+'((?:[^']|'')+)'[\s;]*\Z", re.IGNORECASE)
+
+
+class Effect(NamedTuple):
+    """What a statement may leave behind when its transaction is over."""
+
+    prepares: Optional[str]  # the name of a transaction (2PC)
+    lasts: bool  # something in its session
+    calls: bool  # what a function did, which may be anything
+
+
+@functools.lru_cache(maxsize=2000)
+def effect_of(statement: str) -> Optional[Effect]:
+    """Return what a statement may leave behind, ``None`` for most."""
+    prepares, calls = prepared_by(statement), is_a_call(statement)
+    effect = Effect(prepares, outlives_its_transaction(statement), calls)
+    return effect if any(effect) else None
 
 
 def prepared_by(statement: str) -> Optional[str]:
