@@ -11,7 +11,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase, keeping
-from dbtestcase.dialects.postgresql import DIALECT, copying
+from dbtestcase.dialects.postgresql import DIALECT, control, copying
 from tests import running, support
 from tests.claiming import Claims, library, output_of, said, scenario
 from tests.holding import another_process
@@ -197,16 +197,16 @@ class KeepingTest(Claims):
         self.assertEqual(keep.call_count, 2)
 
     def test_no_other_run_takes_the_database_while_it_is_copied(self):
-        taken, run = [], copying.Copier._run
+        taken, execute = [], control.Control.execute
 
-        def run_with_another(copier, statement):
-            if statement.startswith("CREATE"):
+        def execute_beside_another(connection, statement, *arguments):
+            if statement.startswith("CREATE DATABASE"):
                 engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
                 with contextlib.closing(DIALECT(engine, DIALECT.identify(engine), 1.0)) as other:
                     taken.append(other.claim())
-            run(copier, statement)
+            return execute(connection, statement, *arguments)
 
-        with mock.patch.object(copying.Copier, "_run", run_with_another):
+        with mock.patch.object(control.Control, "execute", execute_beside_another):
             self.kept_by(self.failing(), "test_is_an_error")
         self.assertEqual(taken, [False])
 

@@ -83,11 +83,16 @@ class Baseline:
             raise
         except Exception as error:
             return self.fingerprint.changes(control) or _said(error)
-        sentence = self._other_catalog(control, found, counted)
-        if sentence or not found.sizes:
-            self._clean = None if sentence else self.proof.point
-            return sentence
         self._clean = None
+        sentence = self._other_catalog(control, found, counted)
+        if sentence is None and found.sizes:
+            sentence = self._put_right(control, found, alone)
+        if sentence is None:
+            self._clean = self.proof.point
+        return sentence
+
+    def _put_right(self, control: Control, found: Found, alone: bool) -> Optional[str]:
+        """Empty and fill what differs; return what stands against it."""
         try:
             plan = self._plan(found.sizes, session(control).replica)
             sentence = self._put_back(control, plan, found)
@@ -98,12 +103,10 @@ class Baseline:
             with contextlib.suppress(Exception):
                 control.execute("ROLLBACK")
             return _said(error)
-        if sentence is None:
-            self._clean = self.proof.point
-            if alone:
-                self._tidy(control, plan.deleted_from)
-        else:
+        if sentence is not None:
             self.proof.end()
+        elif alone and plan.deleted_from:
+            self._tidy(control, plan.deleted_from)
         return sentence
 
     def _look(self, control: Control, others: bool = False) -> Tuple[Found, int]:
@@ -181,8 +184,8 @@ class Baseline:
     def _tidy(self, control: Control, names: List[str]) -> None:
         """Vacuum the tables that rows were deleted from, once in a while."""
         self._deleted_from.update(names)
-        self._deletions += bool(names)
-        if names and self._deletions % emptying.VACUUM_EVERY == 0:
+        self._deletions += 1
+        if self._deletions % emptying.VACUUM_EVERY == 0:
             with contextlib.suppress(Exception):  # nothing depends on it
                 control.execute(emptying.vacuum(self._deleted_from))
             self._deleted_from.clear()

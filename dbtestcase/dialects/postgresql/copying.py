@@ -59,11 +59,11 @@ class Copier:
         self._holding.enter_context(copying(self._control, self._oid))
         self._source.close()
         _require_alone(self._control, parts["database"], _BOUND)
-        self._run(
+        self._control.execute(
             "CREATE DATABASE %s TEMPLATE %s" % (_quoted(self._name), _quoted(parts["database"]))
         )
         said = _literal(comment(self._control, test, base))
-        self._run("COMMENT ON DATABASE %s IS %s" % (_quoted(self._name), said))
+        self._control.execute("COMMENT ON DATABASE %s IS %s" % (_quoted(self._name), said))
         return [_url(parts, self._name), _command(parts, self._name)]
 
     def close(self) -> None:
@@ -75,10 +75,7 @@ class Copier:
             if not said.startswith(MARK):
                 raise NotCopied('the database "%s" is no copy of a test\'s' % self._name)
             _require_alone(self._control, self._name, 0)
-            self._run("DROP DATABASE %s" % _quoted(self._name))
-
-    def _run(self, statement: str) -> None:
-        self._control.execute(statement)
+            self._control.execute("DROP DATABASE %s" % _quoted(self._name))
 
 
 def _url(parts: Dict[str, Any], name: str) -> str:

@@ -6,8 +6,11 @@ harmless: nobody loses anything by that but the time of a look at the catalog.
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import re
-from typing import FrozenSet, Optional, Set
+import uuid
+from typing import Any, FrozenSet, Optional, Set
 
 # Longer statements are not read.
 _LONGEST = 4 * 1024 * 1024
@@ -27,6 +30,12 @@ WRITES = (b"insert", b"update", b"delete")
 _READS = (b"select", b"with", b"show", b"set", b"values")
 _CREATES = re.compile(rb"\binto\b")
 _SYSTEM = re.compile(rb"(?<![a-z0-9_])(?:pg_|lo_|setval|information_schema)")
+
+# Values of these types are quoted by the driver, whatever they say.
+_QUOTED_TYPES = frozenset(
+    (bool, int, float, str, bytes, type(None), decimal.Decimal, uuid.UUID)
+    + (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+)
 
 _names: Set[bytes] = set()
 _forbidden: Optional["re.Pattern[bytes]"] = None
@@ -79,3 +88,16 @@ def _names_system(query: bytes) -> bool:
     suspect = b"pg_" in query or b"lo_" in query or b"setval" in query
     suspect = suspect or b"information_schema" in query
     return suspect and _SYSTEM.search(query) is not None
+
+
+def all_quoted(rows: Any) -> bool:
+    """Tell whether the driver quotes every value of the rows, none being put in as it is."""
+    if not isinstance(rows, (list, tuple)):
+        return False
+    for row in rows:
+        values = row.values() if isinstance(row, dict) else row
+        if not isinstance(row, (dict, list, tuple)) or not _QUOTED_TYPES.issuperset(
+            map(type, values)
+        ):
+            return False
+    return True

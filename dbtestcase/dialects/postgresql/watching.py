@@ -9,10 +9,7 @@ a ``creator`` or with a ``connection_factory`` of the suite are left as they are
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import functools
-import uuid
 from typing import Any, Callable, Dict, Optional
 
 import sqlalchemy as sa
@@ -23,12 +20,6 @@ from .ledger import Key, Transaction
 _IDLE = 0  # TRANSACTION_STATUS_IDLE
 # What the server says when it has done so, and not rolled back a transaction that had failed.
 PREPARED = "PREPARE TRANSACTION"
-
-# Values of these types are quoted by the driver, whatever they say.
-_QUOTED_TYPES = frozenset(
-    (bool, int, float, str, bytes, type(None), decimal.Decimal, uuid.UUID)
-    + (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
-)
 
 _watching = False
 _tell_prepared: Callable[[str], Any] = str
@@ -183,7 +174,7 @@ class _Watching:
         if transaction is None:
             return super().executemany(query, vars_list)  # type: ignore[misc]
         # The driver keeps the last statement alone; the others differ from it in values only.
-        known = isinstance(query, str) and _all_quoted(vars_list)
+        known = isinstance(query, str) and harmless.all_quoted(vars_list)
         if known and harmless.verb(query.encode(), _is_standard(self)) is None:
             known = False
         run = super().executemany  # type: ignore[misc]
@@ -237,16 +228,3 @@ def _is_standard(cursor: Any) -> bool:
     """Tell whether a backslash in a plain literal is just one: the server reports this setting."""
     status = cursor.connection.get_parameter_status("standard_conforming_strings")
     return bool(status == "on")
-
-
-def _all_quoted(rows: Any) -> bool:
-    """Tell whether the driver quotes every value of the rows, none being put in as it is."""
-    if not isinstance(rows, (list, tuple)):
-        return False
-    for row in rows:
-        values = row.values() if isinstance(row, dict) else row
-        if not isinstance(row, (dict, list, tuple)) or not _QUOTED_TYPES.issuperset(
-            map(type, values)
-        ):
-            return False
-    return True
