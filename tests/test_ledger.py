@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.dialects.postgresql import ledger, watching
+from dbtestcase.dialects.postgresql import harmless, ledger, watching
 from dbtestcase.dialects.postgresql.baseline import Baseline
 from tests.baselines import BaselineCase
 
@@ -390,3 +390,16 @@ class SuspectTest(LedgerCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class HarmlessTest(unittest.TestCase):
+    def test_what_was_read_before_a_function_was_known_is_read_again(self):
+        query = b"SELECT known_to_write_from_now_on()"
+        self.assertEqual(harmless.verb(query), b"select")
+        harmless.forbid(frozenset(["known_to_write_from_now_on"]))
+        self.assertIsNone(harmless.verb(query))
+
+    def test_a_long_statement_is_read_as_a_short_one_is(self):
+        long = b"SELECT '%s'" % (b"x" * 5000)
+        self.assertEqual(harmless.verb(long), b"select")
+        self.assertIsNone(harmless.verb(long + b"; DROP TABLE t"))

@@ -60,7 +60,7 @@ def _connected(connect: Any, place: Any, args: Any, options: Any) -> Any:
     if len(args) != 1 or set(options) != {"connection_factory"} or options["connection_factory"]:
         return connect(*args, **options)
     connection = connect(*args, connection_factory=watching.watched_connection())
-    watching.ignore(connection)  # the ledger knows of engines' connections alone
+    watching.leave_uncounted(connection)  # the ledger knows of engines' connections alone
     setattr(connection, PLACE, place())
     return connection
 

@@ -48,6 +48,7 @@ class Control:
         fairy.detach()
         self._fairy = fairy
         self._dbapi = _compat.dbapi_connection(fairy)
+        self.location = _compat.location(self._dbapi)
         _compat.set_autocommit(self._dbapi)
         self.settle()
         ((self.pid, self.superuser, self.server_version),) = self.execute(

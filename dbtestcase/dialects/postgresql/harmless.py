@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import re
 import uuid
 from typing import Any, FrozenSet, Optional, Set
 
 # Longer statements are not read.
 _LONGEST = 4 * 1024 * 1024
+_SHORT = 1000  # bytes of a statement that is remembered
 
 # Literals and quoted names. Two quotes inside one read as two literals side by side, which end at
 # the same place. With backslashes, E'' literals end elsewhere than plain ones do.
@@ -49,6 +51,7 @@ def forbid(names: FrozenSet[str]) -> None:
         _names.update(new)
         words = b"|".join(map(re.escape, sorted(_names)))
         _forbidden = re.compile(rb"(?<![a-z0-9_])(?:%s)(?![a-z0-9_])" % words)
+        _remembered.cache_clear()
 
 
 def verb(query: bytes, standard: bool = False) -> Optional[bytes]:
@@ -57,6 +60,11 @@ def verb(query: bytes, standard: bool = False) -> Optional[bytes]:
     :param query: what was sent.
     :param standard: whether ``standard_conforming_strings`` is known to be on.
     """
+    read = _remembered if len(query) <= _SHORT else _read
+    return read(query, standard)
+
+
+def _read(query: bytes, standard: bool) -> Optional[bytes]:
     query = query.lower()
     match = _VERB.match(query)
     found = match.group(1) if match else None
@@ -67,6 +75,10 @@ def verb(query: bytes, standard: bool = False) -> Optional[bytes]:
     if _forbidden is not None and _forbidden.search(query):
         return None
     return found
+
+
+# Most tests of a suite run the same statements as others do.
+_remembered = functools.lru_cache(maxsize=1000)(_read)
 
 
 def _is_one(query: bytes, standard: bool) -> bool:

@@ -45,9 +45,15 @@ def key_of(dbapi: Any) -> Key:
 
 
 def ignore(dbapi: Any) -> None:
-    """Do not watch this connection."""
+    """Do not watch this connection, which is one of our own."""
     if hasattr(dbapi, "_dbtestcase_transaction"):
         dbapi._dbtestcase_transaction = None
+        dbapi._dbtestcase_ignored = True
+
+
+def leave_uncounted(dbapi: Any) -> None:
+    """Watch this connection for what it prepares alone."""
+    dbapi._dbtestcase_transaction = None
 
 
 def _connecting(dialect: Any, record: Any, cargs: Any, cparams: Dict[str, Any]) -> None:
@@ -67,6 +73,7 @@ class _WatchingConnection:
     """What a watched connection adds: it takes note of how its transactions end."""
 
     cursor_factory: Any
+    _dbtestcase_ignored = False
     _dbtestcase_transaction: Optional[Transaction] = None
     _dbtestcase_xid: Any = None
 
@@ -75,6 +82,8 @@ class _WatchingConnection:
         self._dbtestcase_transaction = Transaction(key_of(self))
 
     def cursor(self, name: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
+        if self._dbtestcase_ignored:
+            return super().cursor(name, cursor_factory=cursor_factory, **kwargs)  # type: ignore[misc]
         factory = cursor_factory or self.cursor_factory or _plain_cursor()
         if isinstance(factory, type) and issubclass(factory, _plain_cursor()):
             factory = _watched_cursor(factory)
