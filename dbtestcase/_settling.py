@@ -41,7 +41,7 @@ class Running:
         self.name = name
         self.lock_timeout = lock_timeout
         self.controls = dict(controls)
-        self.locations = {_compat.location(each._dbapi) for each in self.controls.values()} - {None}
+        self.locations = {each.location for each in self.controls.values()}
         self.milliseconds = max(1, int(lock_timeout * 1000))
         self.label = "dbtestcase %s" % name
         self.used: Dict[int, Any] = {}
@@ -97,7 +97,7 @@ def watch(dry_pool: DryPool) -> None:
     if not _watching:
         _watching = True
         sa.event.listen(Pool, "checkout", _checked_out)
-        sa.event.listen(sa.engine.Engine, "before_cursor_execute", _executing)
+        _compat.listen_to_statements(_executing)
 
 
 def running() -> Optional[Running]:
@@ -231,10 +231,11 @@ def _run(dbapi: Any, sql: str) -> Any:
     return tuple(row.values() if isinstance(row, dict) else row or ())
 
 
-def _executing(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+def _executing(context: Any, statement: str) -> None:
     effect = settings.effect_of(statement)
-    if effect is None or conn.dialect.name != "postgresql":
+    if effect is None or context.dialect.name != "postgresql":
         return
+    conn = context.root_connection
     if effect.prepares:
         _twophase.know_once_done(conn, statement, effect.prepares)
     elif effect.lasts:

@@ -121,6 +121,23 @@ class ConnectionTest(unittest.TestCase):
                 connection._branch()
                 self.assertEqual(heard, [])
 
+    def test_every_statement_is_heard_of_before_it_runs(self):
+        heard, listening = [], [True]
+
+        def hear(context, statement):
+            if listening:
+                heard.append((context.root_connection.engine, statement))
+
+        _compat.listen_to_statements(hear)
+        self.addCleanup(listening.clear)
+        with contextlib.closing(self.engine.connect()) as connection:
+            connection.execute(sa.text("CREATE TABLE heard (id int)"))
+            connection.execute(sa.text("INSERT INTO heard VALUES (:id)"), [{"id": 1}, {"id": 2}])
+            options = connection.execution_options(no_parameters=True)
+            options.execute(sa.text("SELECT 1"))
+        self.assertEqual({engine for engine, _ in heard}, {self.engine})
+        self.assertEqual([text.split()[0] for _, text in heard], ["CREATE", "INSERT", "SELECT"])
+
     def test_the_time_to_connect_is_bounded_unless_the_user_has_set_it(self):
         former = os.environ.pop("PGCONNECT_TIMEOUT", None)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
@@ -47,7 +48,37 @@ def listen_to_connections(connected: Callable[[Any], None]) -> None:
             engine, "set_connection_execution_options", lambda conn, opts: connected(conn)
         )
     else:
-        sa.event.listen(engine, "engine_connect", connected)
+        _call_when_made(sa.engine.Connection, connected)
+
+
+def _call_when_made(connection: Any, connected: Callable[[Any], None]) -> None:
+    """Have a function called with each Connection, by other means than an event of engines.
+
+    Where engines have any listener, SQLAlchemy looks for those of all events at each statement.
+    """
+    ordinary = connection.__init__
+
+    @functools.wraps(ordinary)
+    def made(self: Any, *arguments: Any, **options: Any) -> None:
+        ordinary(self, *arguments, **options)
+        connected(self)
+
+    connection.__init__ = made
+
+
+def listen_to_statements(executing: Callable[[Any, str], None]) -> None:
+    """Have a function called before each statement, with its context and its text.
+
+    By events of dialects, which cost less than those of engines do.
+    """
+
+    def before(cursor: Any, statement: str, *arguments: Any) -> None:
+        context = arguments[-1]
+        if context is not None:  # those that SQLAlchemy 1.3 runs itself have none
+            executing(context, statement)
+
+    for event in ("do_execute", "do_executemany", "do_execute_no_params"):
+        sa.event.listen(sa.engine.Engine, event, before)
 
 
 def listen_to_raw_use(used: Callable[[Any], None]) -> None:
