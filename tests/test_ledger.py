@@ -169,6 +169,59 @@ class ProvedTest(LedgerCase):
             connection.cursor().execute(INSERT, {"name": "a"})
 
 
+class SequencesTest(LedgerCase):
+    """Sequences are not asked where the server wrote nothing since they were right."""
+
+    def assert_restored(self, baseline):
+        self.assertIsNone(baseline.restore(self.control))
+        self.assertIsNone(baseline.matches(self.control))
+
+    def test_a_value_that_was_drawn_without_a_record_of_it(self):
+        baseline = self.take("CREATE SEQUENCE s", "SELECT nextval('s')")
+        self.run_sql("SELECT nextval('s')")
+        self.assert_restored(baseline)
+
+    def test_a_sequence_that_went_round_and_drew_without_a_record(self):
+        baseline = self.take("CREATE SEQUENCE s MAXVALUE 2 CYCLE", "SELECT setval('s', 1)")
+        self.run_sql("SELECT nextval('s')", "SELECT nextval('s')")
+        self.assert_restored(baseline)
+        self.run_sql("SELECT nextval('s')")
+        self.assert_restored(baseline)
+
+    def test_first_values_are_seen_again_and_again(self):
+        baseline = self.take(
+            "CREATE SEQUENCE s", "CREATE SEQUENCE used", "SELECT setval('used', 7)"
+        )
+        for _ in range(3):
+            self.run_sql("SELECT nextval('s')")
+            self.assert_restored(baseline)
+            self.run_sql("SELECT nextval('used')", "SELECT nextval('s')")
+            self.assert_restored(baseline)
+
+    def test_they_are_not_read_when_nothing_was_written(self):
+        baseline = self.take("CREATE SEQUENCE s")
+        reads = []
+        for _ in range(20):  # others on the server may write meanwhile
+            before = self.read()
+            self.assertIsNone(baseline.restore(self.control))
+            reads.append(self.read() - before)
+        self.assertEqual(min(reads), 0)
+        self.run_sql("SELECT nextval('s')")
+        before = self.read()
+        self.assertIsNone(baseline.restore(self.control))
+        self.assertGreater(self.read(), before)
+
+    def read(self):
+        """How often the control connection has read the sequence."""
+        if self.control.server_version < 150000:
+            self.skipTest("PostgreSQL tells this late")
+        self.control.execute("SELECT pg_stat_force_next_flush()")
+        ((blocks,),) = self.control.execute(
+            "SELECT blks_read + blks_hit FROM pg_statio_user_sequences"
+        )
+        return blocks
+
+
 class SuspectTest(LedgerCase):
     """Whatever could hide a change of the catalog between the rows has the catalog asked."""
 

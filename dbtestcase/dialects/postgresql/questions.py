@@ -6,7 +6,7 @@ as can be: whether a table has a row, and where a sequence stands, everything el
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 from .control import Control
 from .proof import STILL_INNOCENT
@@ -20,7 +20,7 @@ CATALOG = 1
 # Each table of a statement takes a lock, and a server has some thousands for all its sessions.
 _CHUNK = 400
 
-_ASK = """SELECT pg_current_snapshot()::text, $1, current_setting('dbtestcase.others', true),
+_ASK = """SELECT pg_current_snapshot()::text, $1, current_setting('dbtestcase.before', true),
   concat_ws(' ',\n{parts})"""
 _OF_ROWS = """(SELECT string_agg(o::text || '=' || pg_relation_size(o), ' ')
   FROM unnest('{{{oids}}}'::oid[], ARRAY[{exists}]) u (o, found) WHERE found)"""
@@ -41,6 +41,9 @@ _OTHER_OBJECT = "CASE WHEN md5(lo_get({oid})) <> '{digest}' THEN '{key}=0' END"
 _MOVED = """(SELECT string_agg(o::text || '=0', ' ')
   FROM unnest('{{{oids}}}'::oid[], '{{{values}}}'::bigint[]) u (o, v)
  WHERE pg_sequence_last_value(o) IS DISTINCT FROM v)"""
+# Most need not be asked where nothing at all was written since they were right: see rows.py.
+_UNLESS_NOTHING_WAS_WRITTEN = """CASE WHEN pg_current_wal_insert_lsn()::text <> $2
+  THEN {question} END"""
 _NOT_AT = "(SELECT '{oid}=0' FROM {name} WHERE last_value <> {value} OR is_called <> {called})"
 
 # Replication slots come and go without a transaction.
@@ -48,16 +51,16 @@ _SLOTS = """(SELECT count(*) FROM pg_get_replication_slots() s
   WHERE s.datoid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
 _OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
 
-#: What is asked in the same round trip, before the rows are: has anybody else a transaction open?
-#: The state of a session costs less to ask for than its locks. It is hidden where a role may not
-#: know it, which counts as an open one.
-OTHERS = """
-SELECT set_config('dbtestcase.others', (
+#: What is asked in the same round trip, before the rows are: has anybody else a transaction open,
+#: and how much has the server written? The state of a session costs less to ask for than its locks.
+#: It is hidden where a role may not know it, which counts as an open one.
+BEFORE = """
+SELECT set_config('dbtestcase.before', concat_ws(' ', pg_current_wal_insert_lsn()::text,
          EXISTS (SELECT FROM pg_stat_get_activity(NULL) a
                   WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
                     AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()
                     AND a.state IS DISTINCT FROM 'idle')
-         OR EXISTS (SELECT FROM pg_prepared_xact()))::text, false)
+         OR EXISTS (SELECT FROM pg_prepared_xact())), false)
 """
 
 #: What puts rows back leaves behind which transaction id is the next after it.
@@ -110,17 +113,25 @@ def differs(oid: int, name: str, count: int) -> Question:
 
 
 def moved_sequences(
-    values: Dict[int, Tuple[int, bool]], sequences: Iterable[SequenceFacts]
+    values: Dict[int, Tuple[int, bool]], sequences: Iterable[SequenceFacts], silent: Set[int]
 ) -> List[Question]:
-    """Ask which sequences moved."""
+    """Ask which sequences moved.
+
+    :param silent: those that may move although the server writes nothing.
+    """
     asked = [each for each in sequences if each.oid in values]
-    logged = [each.oid for each in asked if not each.unlogged]
     found = exact_sequences(values, [each for each in asked if each.unlogged])
-    if logged:
-        oids = ",".join(map(str, logged))
-        stood = [str(values[oid][0]) if values[oid][1] else "NULL" for oid in logged]
-        found.append(Question(_MOVED.format(oids=oids, values=",".join(stood))))
+    logged = [each.oid for each in asked if not each.unlogged]
+    found += _moved(values, [oid for oid in logged if oid in silent])
+    for question in _moved(values, [oid for oid in logged if oid not in silent]):
+        found.append(Question(_UNLESS_NOTHING_WAS_WRITTEN.format(question=question.sql)))
     return found
+
+
+def _moved(values: Dict[int, Tuple[int, bool]], oids: List[int]) -> List[Question]:
+    stood = [str(values[oid][0]) if values[oid][1] else "NULL" for oid in oids]
+    listed = ",".join(map(str, oids))
+    return [Question(_MOVED.format(oids=listed, values=",".join(stood)))] if oids else []
 
 
 def exact_sequences(

@@ -3,11 +3,17 @@
 One statement asks them all and answers with those that differ. Tables that had no rows are asked
 for one; tables that had some are compared as fingerprint.py compares catalogs: as many rows as
 before, and none by a newer transaction.
+
+A sequence moves without a transaction id, but not without a record in the write-ahead log, as long
+as it has no values in advance, of which one record tells ("log_cnt"). Those that have none when
+they are remembered have some only after a move, which is seen, and none when they were set back. So
+they are not asked again where the log is as long as it was when they were right. One that cycles
+can be back where it was with values in advance, and is always asked.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Set, Tuple
 
 from . import questions
 from .control import Control
@@ -30,6 +36,7 @@ class Found(NamedTuple):
     mark: str
     sizes: Dict[int, int]
     others: bool = False  # whether others had a transaction open a moment before, if that was asked
+    written: str = ""  # how much the server had written a moment before, if that was asked
 
 
 class Rows:
@@ -51,9 +58,11 @@ class Rows:
         self.sequences: Dict[int, Tuple[int, bool]] = {}
         self.objects: Dict[int, str] = dict(control.execute(_OBJECTS))
         self.unknown: List[str] = []
+        self._silent: Set[int] = set()
+        self._right_at = ""
         self._remember_rows(control)
         self._remember_sequences(control)
-        first = questions.moved_sequences(self.sequences, tables.sequences)
+        first = questions.moved_sequences(self.sequences, tables.sequences, self._silent)
         first.append(questions.other_slots(control))
         everything = first + ([questions.still_innocent()] if provable else [])
         self._first = questions.statements(first)
@@ -116,11 +125,15 @@ class Rows:
         return [name for digest, name in views if _digest(control, name) != digest]
 
     def _ask(self, control: Control, statements: List[str], others: bool = False) -> Found:
-        before = [execution(control, questions.OTHERS)] if others else []
-        asks = [execution(control, sql, "text", self._mark) for sql in statements]
+        before = [execution(control, questions.BEFORE)] if others else []
+        arguments = (self._mark, self._right_at)
+        asks = [execution(control, sql, "text, text", *arguments) for sql in statements]
         answers = [run_together(control, before + asks[:1])[0]]
         answers += [control.execute(ask)[0] for ask in asks[1:]]
-        return read_found(answers, others)
+        found = read_found(answers, others)
+        if others and not found.sizes:
+            self._right_at = found.written
+        return found
 
     def _remember_rows(self, control: Control) -> None:
         sizes: Dict[int, int] = {}
@@ -142,9 +155,11 @@ class Rows:
             if not sequence.readable:
                 self.unknown.append(sequence.name)
                 continue
-            sql = "SELECT last_value, is_called FROM %s" % sequence.name
-            ((value, called),) = control.execute(sql)
+            sql = "SELECT last_value, is_called, log_cnt FROM %s" % sequence.name
+            ((value, called, logged),) = control.execute(sql)
             self.sequences[sequence.oid] = (value, called)
+            if sequence.cycles or called and logged:
+                self._silent.add(sequence.oid)
 
     def _questions(self, oids: Iterable[int]) -> List[questions.Question]:
         tables = self.tables.tables
@@ -178,7 +193,9 @@ def read_found(rows: List[Tuple[Any, ...]], others: bool = False) -> Found:
         for word in answer.split():
             key, size = word.split("=")
             sizes[int(key)] = int(size)
-    return Found(Snapshot.read(rows[0][0]), rows[0][1], sizes, others and rows[0][2] == "true")
+    snapshot, mark, before, _ = rows[0]
+    written, busy = before.split() if others else ("", "f")
+    return Found(Snapshot.read(snapshot), mark, sizes, busy == "t", written)
 
 
 def _digest(control: Control, name: str) -> str:

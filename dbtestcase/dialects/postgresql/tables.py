@@ -51,7 +51,7 @@ SELECT DISTINCT r.ev_class::bigint, d.refobjid::bigint
 _SEQUENCES = """
 SELECT seqrelid::bigint, format('%I.%I', n.nspname, c.relname),
        has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT'),
-       c.relpersistence = 'u'
+       c.relpersistence = 'u', seqcycle
   FROM pg_sequence JOIN pg_class c ON c.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
  WHERE c.oid >= 16384 AND relpersistence <> 't' ORDER BY seqrelid
 """
@@ -95,6 +95,7 @@ class Sequence(NamedTuple):
     name: str
     readable: bool
     unlogged: bool
+    cycles: bool
 
 
 class Tables:
