@@ -132,7 +132,10 @@ class Savepoints:
                 self._sql.rollback_to(BASE)
 
     def _find(self, owner: Any) -> Optional[_Entry]:
-        return next((entry for entry in self._stack if entry.owner is owner), None)
+        for entry in self._stack:
+            if entry.owner is owner:
+                return entry
+        return None
 
     def _push(self, owner: Any) -> _Entry:
         if self._stack:
