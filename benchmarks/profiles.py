@@ -93,13 +93,22 @@ def _names(builtin: str, call: str) -> bool:
     return builtin.startswith("<function ") and ".%s at" % call in builtin
 
 
-def line(title: str, found: Profile) -> str:
-    """Return a profile as a line of text, in milliseconds."""
+def line(title: str, found: Profile, plain: Profile) -> str:
+    """Return a profile as a line of text, in milliseconds.
+
+    :param plain: the profile of the plain recipe: how much of it would be left if the Python code
+        of dbtestcase took no time at all.
+    """
     parts = sorted(found.python.items(), key=lambda item: -item[1])
-    return "%-52s %6.2f = %4.1f driver calls %6.2f; Python: %s" % (
+    text = "%-52s %6.2f = %4.1f driver calls %6.2f; Python: %s" % (
         title,
         found.total * 1e3,
         found.calls,
         found.driver * 1e3,
         ", ".join("%s %.2f" % (owner, seconds * 1e3) for owner, seconds in parts),
     )
+    ours = found.python.get("dbtestcase", 0.0)
+    if found is not plain:
+        ratios = (found.total / plain.total, (found.total - ours) / plain.total)
+        text += "; %.2f x the recipe, %.2f without the Python of dbtestcase" % ratios
+    return text

@@ -9,10 +9,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 from .workers import Worker
 
 FEWEST = 3  # rounds of even the slowest subject
-BURST = 10  # tests of a round, of the fast ones
+BURST = 200  # tests of a round, of the fast ones
 BURST_SECONDS = 0.25
 SLOW_SECONDS = 1.0
-WARM_SECONDS = 0.05  # the first test of a burst is left out where tests are shorter than this
+# The first tests of a burst are left out where tests are shorter than this: the process has slept,
+# and its code and data have to be fetched again, as they do not while a suite runs.
+WARM_SECONDS = 0.05
+WARM = 5  # one in so many
 
 Say = Callable[[str], None]
 
@@ -69,8 +72,9 @@ def plan_for(worker: Worker, written: List[int], rounds: int, share: float) -> P
     if seconds < SLOW_SECONDS:
         seconds = min(worker.burst(usual, 3))
     beside = max(0, time.perf_counter() - began - 3 * seconds)  # what a class takes
-    warm = int(seconds < WARM_SECONDS)
-    tests = max(1, min(BURST, int(BURST_SECONDS / seconds))) + warm
+    tests = max(1, min(BURST, int(BURST_SECONDS / seconds)))
+    warm = 1 + tests // WARM if seconds < WARM_SECONDS else 0
+    tests += warm
     return Plan(tests, warm, spread(share / (beside + tests * seconds), rounds))
 
 

@@ -8,15 +8,15 @@ import os
 import platform
 import sys
 import time
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 import psycopg2
 import sqlalchemy as sa
 
-from . import checkouts, drift, outputs, profiles, targets
+from . import checkouts, drift, outputs, placing, profiles, targets
 from .rounds import measure
 from .servers import Server
-from .subjects import OURS, OURS_ROLLBACK, PLAIN, SUBJECTS, Subject, available
+from .subjects import NO_RESET, OURS, OURS_ROLLBACK, PLAIN, SUBJECTS, Subject, available
 from .summary import Row, rows_of
 from .workers import Worker
 
@@ -48,9 +48,12 @@ def main() -> int:
                 results["checkout"] = checkout(running, options)
                 results["drift"] = long_suite(running, options)
                 results["profiles"] = where_it_goes(running, options)
+    with server(options.fsync[0], shared=True) as running:
+        shared = measured(running, usual(options), options, [NO_RESET, PLAIN, OURS_ROLLBACK, OURS])
+    promises += targets.on_one_processor(shared, options.fsync[0])
     promises.append(targets.of_checkout(results["checkout"]["cost_us"]))
     promises.append(targets.of_drift(results["drift"][OURS]["ratio"], options.resets))
-    outputs.write(options.output, rows, promises, results)
+    outputs.write(options.output, rows, shared, promises, results)
     print("\n".join(targets.line(target) for target in promises))
     say("written to %s" % options.output)
     return int(not all(target.met for target in promises))
@@ -72,11 +75,14 @@ def read_options() -> Any:
     return options
 
 
-def measured(running: Server, tables: int, options: Any) -> List[Row]:
-    """Measure all subjects on a server with that many tables."""
+def measured(
+    running: Server, tables: int, options: Any, keys: Optional[List[str]] = None
+) -> List[Row]:
+    """Measure all subjects, or some, on a server with that many tables."""
     what = "fsync %s, %d tables" % ("on" if running.fsync else "off", tables)
+    subjects = [each for each in available() if keys is None or each.key in keys]
     seconds = [most for size, most in SECONDS if tables <= size] or [SECONDS[-1][1]]
-    with workers(running, available(), tables, what) as started:
+    with workers(running, subjects, tables, what) as started:
         found = measure(
             started,
             written_by(options.written, tables),
@@ -122,10 +128,12 @@ def where_it_goes(running: Server, options: Any) -> List[str]:
     lines = []
     with workers(running, subjects, tables, "profiles") as started:
         for written in (0, min(5, tables)):
-            for worker in started:
-                title = "%s, %d written" % (worker.subject.title, written)
-                found = worker.profile(written, 20 if options.quick else 200)
-                lines.append(profiles.line(title, found))
+            tests = 20 if options.quick else 200
+            found = {each.subject: each.profile(written, tests) for each in started}
+            plain = next(found[each] for each in subjects if each.key == PLAIN)
+            for subject in subjects:
+                title = "%s, %d written" % (subject.title, written)
+                lines.append(profiles.line(title, found[subject], plain))
     return lines
 
 
@@ -135,9 +143,10 @@ def usual(options: Any) -> int:
 
 
 @contextlib.contextmanager
-def server(fsync: bool) -> Iterator[Server]:
-    say("starting a server with fsync %s" % ("on" if fsync else "off"))
-    running = Server(fsync)
+def server(fsync: bool, shared: bool = False) -> Iterator[Server]:
+    where = ", on one processor with those who measure" if shared else ""
+    say("starting a server with fsync %s%s" % ("on" if fsync else "off", where))
+    running = Server(fsync, shared)
     try:
         yield running
     finally:
@@ -173,6 +182,7 @@ def environment(running: Server) -> Dict[str, Any]:
         "Django": django_version(),
         "PostgreSQL": running.version,
         "processors": os.cpu_count(),
+        "placing:": placing.described(),
     }
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from dbtestcase import server
 
+from . import placing
+
 DURABLE = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
 
 
@@ -16,14 +18,19 @@ class Server:
     """A private PostgreSQL server.
 
     :param fsync: whether it is as durable as one in production, or as fast as one for tests.
+    :param shared: whether it shares one processor with those who measure it.
     """
 
-    def __init__(self, fsync: bool) -> None:
+    def __init__(self, fsync: bool, shared: bool = False) -> None:
         os.environ.pop(server.VARIABLE, None)
+        placing.anywhere()
         url = server.temporary_postgresql(database="postgres", settings=DURABLE if fsync else {})
         self.fsync = fsync
         self._url = sa.engine.make_url(url).set(drivername="postgresql+psycopg2")
         self._engine = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
+        postmaster = int(self.run("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)"))
+        placing.place(postmaster, placing.together() if shared else placing.apart())
+        self._engine.dispose()
 
     @property
     def version(self) -> str:

@@ -64,6 +64,21 @@ def _of_server(medians: _Medians, server: str) -> Iterator[Optional[Target]]:
     yield _ratio("rollback / plain recipe" + where, medians.of(OURS_ROLLBACK), plain, 1.3)
 
 
+def on_one_processor(rows: List[Row], fsync: bool) -> List[Target]:
+    """Return the ratios to the plain recipe where round trips cost next to nothing."""
+    medians = _Medians(rows, fsync)
+    server = "%d tables, fsync %s, all on one processor" % (TABLES, "on" if fsync else "off")
+    where = ", %d written, %s" % (WRITTEN, server)
+    ours, plain = medians.of(OURS), medians.of(PLAIN)
+    nothing = "a test that wrote nothing: recreate / plain recipe, " + server
+    found = [
+        _ratio("recreate / plain recipe" + where, ours, plain, 3),
+        _ratio(nothing, medians.of(OURS, written=0), medians.of(PLAIN, written=0), 1.5),
+        _ratio("rollback / plain recipe" + where, medians.of(OURS_ROLLBACK), plain, 1.3),
+    ]
+    return [target for target in found if target is not None]
+
+
 def _ratio(
     text: str, one: Optional[float], other: Optional[float], limit: float, most: bool = True
 ) -> Optional[Target]:
