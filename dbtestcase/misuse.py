@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import unittest
 from typing import Any, Callable
 
@@ -49,10 +50,16 @@ class MisuseChecks:
 def _requiring_setup(case: Any, method: Callable[..., Any]) -> Any:
     expected = _is_expected_to_fail(case, method)
     if inspect.iscoroutinefunction(method):
-        return _requiring_setup_async(case, method, expected)
+        checked = _requiring_setup_async(case, method, expected)
+    else:
+        checked = _requiring_setup_sync(case, method, expected)
+    # A method as the test is one, as runners show it in what they say of it.
+    return types.MethodType(checked, case)
 
+
+def _requiring_setup_sync(case: Any, method: Callable[..., Any], expected: bool) -> Any:
     @functools.wraps(method)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         _require_ready(case)
         try:
@@ -68,7 +75,7 @@ def _requiring_setup(case: Any, method: Callable[..., Any]) -> Any:
 
 def _requiring_setup_async(case: Any, method: Callable[..., Any], expected: bool) -> Any:
     @functools.wraps(method)
-    async def checked_async(*args: Any, **kwargs: Any) -> Any:
+    async def checked_async(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         _require_ready(case)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import sys
 import threading
 from typing import Iterator
@@ -29,8 +31,16 @@ def told(words: str) -> Iterator[None]:
 
 def say(sentence: str) -> None:
     """Tell the user what was done that could surprise."""
-    sys.stderr.write("dbtestcase: %s\n" % sentence)
+    text = "dbtestcase: %s\n" % sentence
+    sys.stderr.write(text)
+    if "PYTEST_CURRENT_TEST" in os.environ and sys.stderr is not sys.__stderr__:
+        atexit.register(_say_at_exit, text)  # of tests that pass, pytest does not show it
     report.notice(sentence)
+
+
+def _say_at_exit(text: str) -> None:
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(text)
 
 
 def _say_at_work(words: str) -> None:

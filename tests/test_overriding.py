@@ -47,6 +47,18 @@ class OverridingTest(ClassAndContext):
             order, ["setUpClass testing", "setUp", "test", "tearDown", "tearDownClass testing"]
         )
 
+    def test_a_running_test_is_still_a_method_of_its_case(self):
+        seen = []
+
+        class Case(self.base()):
+            def test_one(self):
+                """What it is for."""
+                method = getattr(self, self._testMethodName)
+                seen.append((method.__self__ is self, method.__name__, method.__doc__))
+
+        self.assertPasses(Case)
+        self.assertEqual(seen, [(True, "test_one", "What it is for.")])
+
     def test_set_up_class_may_forget_super(self):
         Author = self.models.Author
 

@@ -1,11 +1,13 @@
 import io
+import os
 import sys
+import tempfile
 import time
 import unittest
 from unittest import mock
 
 from dbtestcase import progress
-from tests import running
+from tests import running, support
 
 
 class ToldTest(unittest.TestCase):
@@ -35,3 +37,25 @@ class SlowBuildTest(running.ScenarioRuns):
             [line for line in done.stderr.splitlines() if line.startswith("dbtestcase:")],
             ['dbtestcase: making "report_slow_test" anew for SlowTest, 1 table ...'],
         )
+
+
+@unittest.skipUnless(running.has("pytest"), "pytest is not installed")
+class SurpriseTest(unittest.TestCase):
+    def said(self, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "test_it.py"), "w", encoding="utf-8") as file:
+                file.write(
+                    "from dbtestcase import progress\n"
+                    "def test_that_passes():\n"
+                    "    progress.say('a surprise')\n"
+                )
+            pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *options)
+            done = support.run_python(*pytest, cwd=folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return (done.stdout + done.stderr).count("dbtestcase: a surprise\n")
+
+    def test_what_pytest_keeps_of_tests_that_pass_is_said_at_the_end(self):
+        self.assertEqual(self.said(), 1)
+
+    def test_what_pytest_does_not_keep_is_said_once(self):
+        self.assertEqual(self.said("-s"), 1)

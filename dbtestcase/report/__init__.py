@@ -101,7 +101,7 @@ def left_open(leak: Any) -> None:
 def notice(sentence: str) -> None:
     """Note something that was done and could surprise."""
     if _recorder:
-        _recorder.note("notice", text=sentence)
+        _recorder.note("notice", text=" ".join(sentence.split()))
 
 
 def _at_exit() -> None:
