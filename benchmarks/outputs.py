@@ -36,9 +36,9 @@ Promises
 Where the time goes
 -------------------
 
-In milliseconds, on the first server: the whole test, and in it the calls of the driver, with the
-server's work and the way there, and what is left to Python code, by whose it is. What would be left
-without the Python code of dbtestcase, calls that it makes of the driver included, is the floor.
+In milliseconds, on the first server: the whole test; in it, how often the driver is called and how
+long the test waits for the server; and the work in its own process, by whose code it is. What would
+be left without the code of dbtestcase is the floor: what is asked of the server has to be asked.
 
 ::
 

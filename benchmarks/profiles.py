@@ -1,7 +1,7 @@
-"""Where does the time of a test go: to the server and the driver, or to Python code, and whose?
+"""Where does the time of a test go: waiting for the server, or to whose work in this process?
 
-The profiler makes Python code slower and leaves the driver's calls as they are. So the time of the
-calls is taken from it, and what is left of a test without profiler is shared out as it says.
+Waiting is the time of a test less the time that the processor spent on it, measured without a
+profiler, which would change both. The profiler tells how that work is shared out.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import cProfile
 import os
 import pstats
-from typing import Any, Callable, Dict, List, NamedTuple
+import statistics
+import time
+from typing import Any, Callable, Dict, NamedTuple
 
 import sqlalchemy as sa
-
-from .quantiles import quartiles
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _CALLS = ("execute", "executemany", "commit", "rollback")
@@ -29,8 +29,8 @@ class Profile(NamedTuple):
 
     total: float
     calls: float  # how many calls of the driver
-    driver: float  # in these calls: the driver, the way to the server and back, the server
-    python: Dict[str, float]  # in Python code, by whose it is
+    waiting: float  # for the server and the way there and back
+    work: Dict[str, float]  # in this process, by whose code it is
 
 
 def profile(run: Callable[[], float], tests: int) -> Profile:
@@ -39,38 +39,36 @@ def profile(run: Callable[[], float], tests: int) -> Profile:
     :param run: runs it once and returns its seconds.
     :param tests: how many times.
     """
-    for _ in range(5):
+    for _ in range(tests // 4):
         run()
-    total = quartiles([run() for _ in range(tests)])[0]
-    profiler = cProfile.Profile()
-    driver: List[float] = []
-    calls = 0
-    owners: Dict[str, float] = {}
+    before = time.process_time()
+    total = statistics.mean(run() for _ in range(tests))
+    worked = min((time.process_time() - before) / tests, total)
+    profiler = cProfile.Profile(time.process_time)
+    profiler.enable()
     for _ in range(tests):
-        profiler.enable()
         run()
-        profiler.disable()
-        stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
-        driver.append(sum(entry[2] for key, entry in stats.items() if _is_call(key)))
-        calls += sum(entry[0] for key, entry in stats.items() if _is_call(key))
-        _share(stats, owners)
-        profiler.clear()
-    spent = min(quartiles(driver)[0], total)
+    profiler.disable()
+    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    calls = sum(entry[0] for key, entry in stats.items() if _is_call(key))
+    owners = _owners(stats)
     whole = sum(owners.values()) or 1.0
-    python = {owner: (total - spent) * part / whole for owner, part in owners.items()}
-    return Profile(total, calls / tests, spent, python)
+    work = {owner: worked * part / whole for owner, part in owners.items()}
+    return Profile(total, calls / tests, total - worked, work)
 
 
-def _share(stats: Any, owners: Dict[str, float]) -> None:
-    """Add the time of every function to whom it belongs; built-in ones to who calls them."""
+def _owners(stats: Any) -> Dict[str, float]:
+    """Return the time of every function by whose it is; built-in ones are who calls them's."""
+    owners: Dict[str, float] = {}
     for key, (_, _, own, _, callers) in stats.items():
         if _is_call(key):
-            continue
-        if key[0] == "~" or key[0].startswith("<"):
+            owners["the driver"] = owners.get("the driver", 0.0) + own
+        elif key[0] == "~" or key[0].startswith("<"):
             for caller, numbers in callers.items():
                 _add(owners, caller, numbers[2])
         else:
             _add(owners, key, own)
+    return owners
 
 
 def _add(owners: Dict[str, float], key: Any, seconds: float) -> None:
@@ -96,19 +94,19 @@ def _names(builtin: str, call: str) -> bool:
 def line(title: str, found: Profile, plain: Profile) -> str:
     """Return a profile as a line of text, in milliseconds.
 
-    :param plain: the profile of the plain recipe: how much of it would be left if the Python code
-        of dbtestcase took no time at all.
+    :param plain: the profile of the plain recipe, to compare with: the whole, and what would be
+        left if the code of dbtestcase took no time at all.
     """
-    parts = sorted(found.python.items(), key=lambda item: -item[1])
-    text = "%-52s %6.2f = %4.1f driver calls %6.2f; Python: %s" % (
+    parts = sorted(found.work.items(), key=lambda item: -item[1])
+    text = "%-52s %6.2f = %4.1f driver calls, waiting %.2f; work: %s" % (
         title,
         found.total * 1e3,
         found.calls,
-        found.driver * 1e3,
+        found.waiting * 1e3,
         ", ".join("%s %.2f" % (owner, seconds * 1e3) for owner, seconds in parts),
     )
-    ours = found.python.get("dbtestcase", 0.0)
+    ours = found.work.get("dbtestcase", 0.0)
     if found is not plain:
         ratios = (found.total / plain.total, (found.total - ours) / plain.total)
-        text += "; %.2f x the recipe, %.2f without the Python of dbtestcase" % ratios
+        text += "; %.2f x the recipe, %.2f without the code of dbtestcase" % ratios
     return text
