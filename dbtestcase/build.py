@@ -34,7 +34,7 @@ def ensure(case: Any, target: Any, databases: List[Any], base: type) -> None:
 def forget(databases: List[Any]) -> None:
     """Have the databases built anew the next time, as they are not what was remembered."""
     for database in databases:
-        database.built_for = database.schema_key = database.data_key = None
+        database.forget()
 
 
 def build_schema(case: Any, target: Any, databases: List[Any], key: schema.Key) -> None:

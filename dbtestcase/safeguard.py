@@ -38,6 +38,10 @@ class CheckedDatabase:
         """The name that the server gives for it."""
         return str(self.dialect.identity.name)
 
+    def forget(self) -> None:
+        """Have it built anew the next time, as it is not what was remembered."""
+        self.built_for = self.schema_key = self.data_key = None
+
     def __repr__(self) -> str:
         return "<CheckedDatabase %s>" % dialects.describe(self.dialect.identity)
 
@@ -122,8 +126,11 @@ def _identify(
     known = _known.get(engine)
     if known is not None and known[0] == _compat.url_key(engine.url):
         database = _databases.get(known[1].key)
+        if database is not None and database.dialect.lost:
+            reconnect(database, owner)
+            database.forget()  # nobody knows what became of it meanwhile
         if database is not None and database.dialect.alive:
-            return known[1]
+            return _known[engine][1]
     try:
         identity = _ask(kind, engine, allowed)
     except DatabaseTestCaseError:

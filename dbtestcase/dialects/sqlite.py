@@ -115,6 +115,8 @@ class SQLite:
             for engine in engines:
                 engine.dispose()
 
+    lost = False  # another file is another database
+
     @property
     def alive(self) -> bool:
         """Whether the file is still the one that was opened, and by this process."""

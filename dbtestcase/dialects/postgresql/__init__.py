@@ -185,6 +185,11 @@ class PostgreSQL:
         """Whether the control connection can still be used in this process."""
         return self.control.alive
 
+    @property
+    def lost(self) -> bool:
+        """Whether the control connection was this process's and has ended."""
+        return self.control.lost
+
     def close(self) -> None:
         """Close the control connection, and leave the database to the next run at once."""
         if self.alive:

@@ -97,6 +97,11 @@ class Control:
         return self.process == os.getpid() and not self._dbapi.closed
 
     @property
+    def lost(self) -> bool:
+        """Whether the connection, which is this process's, is known to be closed."""
+        return self.process == os.getpid() and bool(self._dbapi.closed)
+
+    @property
     def parts(self) -> Dict[str, Any]:
         """Where it leads, as parts of a URL without the password."""
         return _compat.connection_parts(self._dbapi)

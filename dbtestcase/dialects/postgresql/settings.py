@@ -26,7 +26,8 @@ _LASTING_CALL = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _CALL = re.compile(
-    r"""\s* select \s+ (?: \* \s+ from \s+ )? ["\w.]+ \s* \(
+    r"""\s* select \s+ (?: \* \s+ from \s+ )?
+    (?! (?: pg_catalog \. )? (?: version | current_schema ) \s* \( ) ["\w.]+ \s* \(
     (?: (?! \b from \b ) . )* \) (?: \s+ as \s+ "? \w+ "? )? [\s;]* \Z""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
