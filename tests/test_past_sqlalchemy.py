@@ -249,7 +249,7 @@ class LateWaits(support.Outcomes):
         class LateTest(DatabaseTestCase):
             engine = url
             metadata = metadata_of_large
-            lock_timeout = BOUND
+            lock_timeout = 2 * BOUND  # two of them are told from one on a loaded machine, too
 
             def setUp(self) -> None:
                 began = time.monotonic()
@@ -270,4 +270,4 @@ class LateWaits(support.Outcomes):
         with stack:
             message = self.message_of(LateTest)
         self.assertIn("BlockedDatabaseError: cannot clear", message)
-        self.assertLess(max(seconds), BOUND + 1.2)
+        self.assertLess(max(seconds), 3.8 * BOUND)
