@@ -37,7 +37,8 @@ class StoppedBackends(Shop):
         self.stopped = time.monotonic()
 
     def assertBounded(self) -> None:
-        self.assertLess(time.monotonic() - self.stopped, BOUND + 6)
+        # Without the bound it would be for ever; a loaded machine may take its time.
+        self.assertLess(time.monotonic() - self.stopped, BOUND + 12)
 
     def test_a_statement_of_the_test_says_so(self) -> None:
         connection = self.engine.connect()
