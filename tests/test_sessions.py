@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import time
 import unittest
 import warnings
 from typing import Any, List
@@ -101,22 +100,6 @@ class Checkouts(Shop):
         assert sessions.take_back([pid]) == []
         pooled.clear()  # nobody but the tracker has it now
         gc.collect()
-
-    def test_a_checkout_costs_less_than_twenty_microseconds(self) -> None:
-        sessions.end_test()
-        _where.set_current_test(None)
-        self.assertLess(min(self.cost_of_tracking() for _ in range(3)), 20e-6)
-
-    def cost_of_tracking(self, rounds: int = 500) -> float:
-        fairy = self.engine.raw_connection()
-        record, dbapi = fairy._connection_record, _compat.dbapi_connection(fairy)
-        started = time.perf_counter()
-        for _ in range(rounds):
-            _checkouts._checked_out(dbapi, record, fairy)
-            _checkouts._checked_in(dbapi, record)
-        cost = (time.perf_counter() - started) / rounds
-        fairy.close()
-        return cost
 
 
 class Leaks(Shop):
