@@ -107,7 +107,7 @@ class PastSQLAlchemy(Shop):
             for _ in range(2):
                 began = time.monotonic()
                 self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
-                self.assertLess(time.monotonic() - began, 0.5)
+                self.assertLess(time.monotonic() - began, 4)  # else it would be 5: the bound
             self.assertEqual(support.administer(asked % pid), [("idle in transaction",)])
             raw = self.raw()  # ours is freed all the same
             raw.cursor().execute(read)
