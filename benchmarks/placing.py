@@ -9,7 +9,7 @@ anything but the work of both is measured.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, Optional, Set
+from typing import NamedTuple, Optional, Set
 
 _ALL: Set[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
@@ -51,6 +51,6 @@ def place(postmaster: int, placing: Optional[Placing]) -> None:
         os.sched_setaffinity(0, placing.client)
 
 
-def described() -> Any:
+def described() -> str:
     """Return how the two sides are placed, for the results."""
     return "client and server on processors of their own" if apart() else "not placed"

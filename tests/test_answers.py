@@ -37,8 +37,7 @@ class StoppedBackends(Shop):
         self.stopped = time.monotonic()
 
     def assertBounded(self) -> None:
-        # Without the bound it would be for ever; a loaded machine may take its time.
-        self.assertLess(time.monotonic() - self.stopped, BOUND + 12)
+        self.assertLess(time.monotonic() - self.stopped, BOUND + 6)
 
     def test_a_statement_of_the_test_says_so(self) -> None:
         connection = self.engine.connect()

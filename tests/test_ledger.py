@@ -441,10 +441,6 @@ class SuspectTest(LedgerCase):
         )
 
 
-if __name__ == "__main__":
-    unittest.main()
-
-
 class HarmlessTest(unittest.TestCase):
     def test_what_was_read_before_a_function_was_known_is_read_again(self):
         query = b"SELECT known_to_write_from_now_on()"
@@ -456,3 +452,7 @@ class HarmlessTest(unittest.TestCase):
         long = b"SELECT '%s'" % (b"x" * 5000)
         self.assertEqual(harmless.verb(long), b"select")
         self.assertIsNone(harmless.verb(long + b"; DROP TABLE t"))
+
+
+if __name__ == "__main__":
+    unittest.main()

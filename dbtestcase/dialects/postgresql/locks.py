@@ -7,7 +7,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .claim import LOCK
 
-DATABASE = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+_DATABASE = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 FIRST_USER_OID = 16384  # what initdb makes has lower ones
 
 _NAMED = """
@@ -29,7 +29,7 @@ SELECT pg_catalog.array_agg(DISTINCT CASE
 """
 
 # Whatever the suite uses them for; the one by which a run has the database is not the suite's.
-ADVISORY = "l.locktype = 'advisory' AND NOT (l.objsubid = 2 AND (l.classid, l.objid) = %s)" % LOCK
+_ADVISORY = "l.locktype = 'advisory' AND NOT (l.objsubid = 2 AND (l.classid, l.objid) = %s)" % LOCK
 
 _ADVISORY_HOLDERS = """
 SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
@@ -61,7 +61,7 @@ SELECT pg_catalog.count(*)::int, a.datname::text, a.usename::text, a.application
 """
 
 
-WORDS = {"advisory": ADVISORY, "database": DATABASE}
+WORDS = {"advisory": _ADVISORY, "database": _DATABASE}
 
 
 class Backend(NamedTuple):
