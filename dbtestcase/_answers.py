@@ -12,8 +12,9 @@ import threading
 import time
 from typing import Any, Dict, List, Tuple
 
-from . import _checkouts, _compat, _settling
+from . import _checkouts, _compat
 from ._bounds import shut
+from ._running import running
 from .dialects.postgresql import locks as server
 from .dialects.postgresql.control import Control
 
@@ -61,7 +62,7 @@ def _keep_looking() -> None:
 
 
 def _look() -> None:
-    test, now = _settling.running(), time.monotonic()
+    test, now = running(), time.monotonic()
     connections = [] if test is None else _connections(test)
     active = {id(each): each for each in connections if _is_active(each)}
     for key in set(_waiting) - set(active):
@@ -70,7 +71,7 @@ def _look() -> None:
         _waiting.setdefault(key, (dbapi, now))
     if test is None:
         return
-    patience = test.lock_timeout + _PATIENCE
+    patience = test.scope.lock_timeout + _PATIENCE
     overdue = [each for each in _waiting.values() if now - each[1] > patience]
     for dbapi in _unanswered(test, overdue) if overdue else ():
         if _is_active(dbapi):
@@ -79,7 +80,7 @@ def _look() -> None:
 
 
 def _connections(test: Any) -> List[Any]:
-    found = [control.dbapi for control in test.controls.values()]
+    found = [control.dbapi for control in test.scope.controls.values()]
     return found + [checkout.dbapi for checkout in _checkouts.known()]
 
 
@@ -92,7 +93,7 @@ def _unanswered(test: Any, overdue: List[Tuple[Any, float]]) -> List[Any]:
     began = time.monotonic()
     try:
         with _compat.connect_timeout(_TO_CONNECT):
-            asking = Control(next(iter(test.controls)))
+            asking = Control(next(iter(test.scope.controls)))
     except Exception:
         took = time.monotonic() - began
         return [dbapi for dbapi, _ in overdue] if took >= _TO_CONNECT - 0.1 else []

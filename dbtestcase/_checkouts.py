@@ -99,6 +99,8 @@ def watch() -> None:
 
 def opened() -> List[Checkout]:
     """Return what is checked out now, the oldest first."""
+    if not _open and not _more:
+        return []
     _more[:] = [checkout for checkout in _more if checkout.open]
     known = list(_open.values()) + _more
     return sorted((checkout for checkout in known if checkout.open), key=lambda each: each.since)

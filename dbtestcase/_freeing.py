@@ -6,9 +6,10 @@ import collections
 import contextlib
 from typing import Any, Callable, Deque, Iterable, List, Optional
 
-from . import _checkouts, _compat, _settling
+from . import _checkouts, _compat
 from ._bounds import cut_off_at, ends_in_time
 from ._leaks import Leak, of_place
+from ._running import running
 
 _KEPT = 8  # raw connections that their owners may go on using after the test that left them
 
@@ -24,8 +25,8 @@ class Freeing:
         self.pools = [engine.pool for engine in engines]
         self.deadline = deadline
         self.leaks: List[Leak] = []
-        test = _settling.running()
-        self.locations = set(test.locations) if test else set()
+        test = running()
+        self.locations = set(test.scope.locations) if test else set()
         for checkout in _checkouts.opened() if self.pools else ():
             if _pool_of(checkout) in self.pools:
                 self.locations.add(_compat.location(checkout.dbapi))

@@ -4,18 +4,17 @@ nothing which the test did to a session is left for the next one."""
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Collection, Iterable, List, Mapping, Optional
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
 from . import _checkouts, _compat, _twophase
+from ._running import DryPool, Running, Scope, running, set_running
 from .dialects.postgresql import locks, settings
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
-
-DryPool = Callable[["Running", Any, Any], BaseException]
 
 
 class _Session:
@@ -31,56 +30,6 @@ class _Session:
         self.spoiled_by: Any = None
 
 
-class Running:
-    """A test while it runs: its name, its engines and how long its connections may wait."""
-
-    def __init__(
-        self, engines: Iterable[Any], name: str, lock_timeout: float, controls: Mapping[Any, Any]
-    ) -> None:
-        self.engines = list(engines)
-        self.name = name
-        self.lock_timeout = lock_timeout
-        self.controls = dict(controls)
-        self.locations = {each.location for each in self.controls.values()}
-        self.milliseconds = max(1, int(lock_timeout * 1000))
-        self.label = "dbtestcase %s" % name
-        self.used: Dict[int, Any] = {}
-        self.called = False  # whether it may have called a function that took an advisory lock
-        self._guarded: List[Any] = []
-
-    def concerns(self, pool: Any, dbapi: Any) -> bool:
-        """Tell whether a connection is to a database of the test, of whichever engine."""
-        if any(engine.pool is pool for engine in self.engines):
-            return True
-        return bool(self.locations) and _compat.location(dbapi) in self.locations
-
-    def guard(self, pool: Any, dry: DryPool) -> None:
-        """Have a pool that runs dry say so within the bound, and say who has its connections."""
-        before = _compat.set_pool_timeout(pool, None)
-        if before is None or "_do_get" in vars(pool):
-            return
-        _compat.set_pool_timeout(pool, min(before, self.lock_timeout))
-        ordinary = pool._do_get
-
-        def get() -> Any:
-            try:
-                return ordinary()
-            except sa.exc.TimeoutError as error:
-                told = dry(self, pool, error)
-            raise told
-
-        pool._do_get = get
-        self._guarded.append((pool, before))
-
-    def release(self) -> None:
-        """Let the pools wait as long as they did before."""
-        for pool, seconds in self._guarded:
-            del pool._do_get
-            _compat.set_pool_timeout(pool, seconds)
-        del self._guarded[:]
-
-
-_running: Optional[Running] = None
 _watching = False
 _dry_pool: DryPool
 # The records of the pools whose connections were ever settled, by their ids.
@@ -100,29 +49,33 @@ def watch(dry_pool: DryPool) -> None:
         _compat.listen_to_statements(_executing)
 
 
-def running() -> Optional[Running]:
-    """Return the test that runs now."""
-    return _running
-
-
 def begin(
     engines: Iterable[Any], name: str, lock_timeout: float, controls: Mapping[Any, Any]
 ) -> None:
     """Have connections settled for a test (or for a class, between its tests) from now on."""
-    global _running
-    end()
-    _running = Running(engines, name, lock_timeout, controls)
-    for engine in _running.engines:
-        _running.guard(engine.pool, _dry_pool)
+    scope, wanted = _finished(), list(engines)
+    if scope is None or not scope.is_for(wanted, lock_timeout, controls):
+        if scope is not None:
+            scope.release()
+        scope = Scope(wanted, lock_timeout, controls, _dry_pool)
+    set_running(Running(scope, name))
+    for engine in wanted:
+        scope.guard(engine.pool)
 
 
 def end() -> None:
     """Throw away the sessions that the test changed; set the others back at their next checkout."""
-    global _running
-    test, _running = _running, None
+    scope = _finished()
+    if scope is not None:
+        scope.release()
+
+
+def _finished() -> Optional[Scope]:
+    """Throw away the sessions that the test changed; return the scope that it ran in."""
+    test = running()
+    set_running(None)
     if test is None:
-        return
-    test.release()
+        return None
     for record in list(test.used.values()):
         session = record.info.get(_INFO)
         if session is not None and _is_spoiled(record, session):
@@ -130,9 +83,10 @@ def end() -> None:
             if not _checkouts.is_out(record):
                 _throw_away(record)
     if test.called:
-        for control in test.controls.values():
+        for control in test.scope.controls.values():
             with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
                 throw_away(locks.advisory_holders(control))
+    return test.scope
 
 
 def throw_away(pids: Collection[int]) -> None:
@@ -147,10 +101,11 @@ def throw_away(pids: Collection[int]) -> None:
 
 def leave_to_parent() -> None:
     """Leave the connections that the running test uses, in a forked process, to the parent."""
-    if _running is not None:
-        _inherited.append((dict(_running.used), dict(_running.controls)))
-        _running.used.clear()
-        _running.controls.clear()
+    test = running()
+    if test is not None:
+        _inherited.append((dict(test.used), dict(test.scope.controls)))
+        test.used.clear()
+        test.scope.controls.clear()
     _twophase.leave_to_parent()
     _settled.clear()
 
@@ -177,15 +132,15 @@ def _is_spoiled(record: Any, session: _Session) -> bool:
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
-    session, test = record.info.get(_INFO), _running
+    session, test = record.info.get(_INFO), running()
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")
     if test is None:
         if session is not None and session.before is not None:
             _set_back(dbapi, session)
     elif session is None or session.name != test.label or id(record) not in test.used:
-        if hasattr(dbapi, "info") and test.concerns(fairy._pool, dbapi):
-            test.guard(fairy._pool, _dry_pool)
+        if hasattr(dbapi, "info") and test.scope.concerns(fairy._pool, dbapi):
+            test.scope.guard(fairy._pool)
             _settle(dbapi, record, test)
 
 
@@ -194,11 +149,11 @@ def _settle(dbapi: Any, record: Any, test: Running) -> None:
     test.used[id(record)] = _settled[id(record)] = record
     if session.name == test.label or _compat.transaction_status(dbapi) != _compat.IDLE:
         return
-    if session.before is not None and session.milliseconds != test.milliseconds:
+    if session.before is not None and session.milliseconds != test.scope.milliseconds:
         _set_back(dbapi, session)
     if session.before is None:
-        session.before = _run(dbapi, settings.settle(test.label, test.milliseconds))[:3]
-        session.milliseconds = test.milliseconds
+        session.before = _run(dbapi, settings.settle(test.label, test.scope.milliseconds))[:3]
+        session.milliseconds = test.scope.milliseconds
     else:
         _run(dbapi, settings.rename(test.label))
     session.name = test.label
@@ -235,10 +190,10 @@ def _executing(context: Any, statement: str) -> None:
     effect = settings.effect_of(statement)
     if effect is None or context.dialect.name != "postgresql":
         return
-    conn = context.root_connection
+    conn, test = context.root_connection, running()
     if effect.prepares:
         _twophase.know_once_done(conn, statement, effect.prepares)
     elif effect.lasts:
-        conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
-    elif _running is not None:
-        _running.called = True
+        conn.info.setdefault(_INFO, _Session()).spoiled_by = test
+    elif test is not None:
+        test.called = True

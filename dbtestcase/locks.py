@@ -11,8 +11,9 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
 
 import sqlalchemy as sa
 
-from . import _answers, _blocked, _compat, _ours, _settling, sessions
+from . import _answers, _blocked, _compat, _ours, sessions
 from ._leaks import Leak
+from ._running import running
 from .dialects.postgresql import in_the_way
 from .dialects.postgresql import locks as server
 from .errors import BlockedDatabaseError
@@ -184,7 +185,7 @@ def _explain(context: Any) -> Optional[BaseException]:
 
     The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
     """
-    test, error = _settling.running(), context.sqlalchemy_exception
+    test, error = running(), context.sqlalchemy_exception
     if test is None or error is None or isinstance(error, BlockedDatabaseError):
         return None
     nowait = "nowait" in (context.statement or "").lower()
@@ -195,7 +196,7 @@ def _explain(context: Any) -> Optional[BaseException]:
         )
     if not full and (_compat.sqlstate(context.original_exception) != LOCK_TIMEOUT or nowait):
         return None
-    fact = "its statement waited %.1f s for a lock" % test.lock_timeout
+    fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     control = _control_of(test, context.engine)
     try:
@@ -225,7 +226,7 @@ def _others(control: Any, context: Any) -> Tuple[List[int], List[str]]:
 
 
 def _control_of(test: Any, engine: Any) -> Any:
-    for known, control in test.controls.items():
+    for known, control in test.scope.controls.items():
         if known is engine or getattr(known, "pool", None) is getattr(engine, "pool", None):
             return control
-    return next(iter(test.controls.values()), None)
+    return next(iter(test.scope.controls.values()), None)

@@ -126,10 +126,11 @@ def _identify(
     known = _known.get(engine)
     if known is not None and known[0] == _compat.url_key(engine.url):
         database = _databases.get(known[1].key)
+        if database is not None and database.dialect.alive:
+            return known[1]
         if database is not None and database.dialect.lost:
             reconnect(database, owner)
             database.forget()  # nobody knows what became of it meanwhile
-        if database is not None and database.dialect.alive:
             return _known[engine][1]
     try:
         identity = _ask(kind, engine, allowed)

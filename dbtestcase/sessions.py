@@ -85,9 +85,12 @@ def free(
     :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
     :return: what had to be given back, and what could not be since a thread is at work on it.
     """
+    registered = [(each, _compat.registered_sessions(each)) for each in scoped_sessions]
+    if not _checkouts.opened() and not any(found for _, found in registered):
+        return []
     freeing = Freeing(engines, deadline or time.monotonic() + _BOUND)
-    for scoped in scoped_sessions:
-        for scope, session in _compat.registered_sessions(scoped).items():
+    for scoped, found in registered:
+        for scope, session in found.items():
             if freeing.close_session(session):
                 _compat.unregister_session(scoped, scope)
     if freeing.left():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import Any, Iterator, List
+from typing import Any, Callable, List
 
 from . import _compat
 from .assertions import queries
@@ -22,19 +21,17 @@ def are_wanted(case: Any) -> bool:
     return bool(case.show_queries or os.environ.get(VARIABLE, "0") not in ("", "0"))
 
 
-@contextlib.contextmanager
-def kept(case: Any) -> Iterator[None]:
-    """Keep the queries that a test runs in the block, if its failures are to show them."""
+def keep(case: Any) -> Callable[[], None]:
+    """Keep the queries that a test runs from now on, if its failures are to show them.
+
+    :return: what stops it.
+    """
     if not are_wanted(case):
-        yield
-        return
+        return lambda: None
     recorder = QueryRecorder()
     setattr(case, _ATTRIBUTE, recorder)
     recorder.start()
-    try:
-        yield
-    finally:
-        recorder.stop()
+    return recorder.stop
 
 
 def add_to(error: BaseException, case: Any) -> None:

@@ -157,7 +157,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
             vars(self).setdefault(attribute, value)
         leaving(self._dbtestcase_target.enter_context(self.push_app_context))
         leaving(self._dbtestcase_remove)
-        self._dbtestcase_leaving.enter_context(shown_queries.kept(self))
+        leaving(shown_queries.keep(self))
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:

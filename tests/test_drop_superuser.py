@@ -108,22 +108,6 @@ class WhatOnlyASuperuserMakesTest(DropCase):
         self.drop()
         self.assert_new()
 
-    def test_logical_replication_slots_of_this_database(self):
-        if support.administer("SHOW wal_level") != [("logical",)]:
-            self.skipTest("the server's wal_level is not logical")
-        self.run_sql(
-            "SELECT pg_create_logical_replication_slot('drop_test_slot', 'pgoutput')",
-            "SELECT pg_create_physical_replication_slot('drop_test_physical')",
-        )
-        self.addCleanup(self.run_sql, "SELECT pg_drop_replication_slot('drop_test_physical')")
-        self.assertEqual(self.drop(), [("replication slot", "'drop_test_slot'")])
-        self.assertEqual(
-            self.run_sql(
-                "SELECT slot_name FROM pg_replication_slots WHERE slot_name ~ 'drop_test'"
-            ),
-            [("drop_test_physical",)],
-        )
-
 
 class NothingGoesThroughForeignTablesTest(DropCase):
     def test_rows_of_the_other_database_stay(self):

@@ -433,13 +433,6 @@ class SuspectTest(LedgerCase):
         self.assertEqual(ledger.LEDGER.counted(key) - before, 100)
         self.assertIsNone(baseline.restore(self.control))
 
-    def test_a_slot_that_no_transaction_made(self):
-        if self.run_sql("SHOW wal_level") != [("logical",)]:
-            self.skipTest("the server has no logical slots")
-        self.assert_noticed(
-            lambda: self.run_sql("SELECT pg_create_logical_replication_slot('s', 'pgoutput')")
-        )
-
 
 class HarmlessTest(unittest.TestCase):
     def test_what_was_read_before_a_function_was_known_is_read_again(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any, NamedTuple, Optional, Tuple
 
@@ -30,8 +31,12 @@ def of_engine(engine: Any) -> Any:
     name = engine.dialect.name
     if name not in SUPPORTED:
         raise _unsupported(name, engine.url)
-    module = importlib.import_module("." + SUPPORTED[name], __name__)
-    return module.DIALECT
+    return _dialect(SUPPORTED[name])
+
+
+@functools.lru_cache(maxsize=None)
+def _dialect(module: str) -> Any:
+    return importlib.import_module("." + module, __name__).DIALECT
 
 
 def unusable(url: Any, error: Exception) -> Exception:

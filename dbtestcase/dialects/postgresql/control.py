@@ -51,9 +51,10 @@ class Control:
         self.location = _compat.location(self._dbapi)
         _compat.set_autocommit(self._dbapi)
         self.settle()
-        ((self.pid, self.superuser, self.server_version),) = self.execute(
+        ((self.pid, self.superuser, self.server_version, self.database),) = self.execute(
             "SELECT pg_backend_pid(), current_setting('is_superuser') = 'on',"
-            " current_setting('server_version_num')::int"
+            " current_setting('server_version_num')::int, oid::bigint"
+            " FROM pg_database WHERE datname = current_database()"
         )
 
     def settle(self) -> None:

@@ -29,7 +29,7 @@ class Prepared:
     """The prepared statements of one control connection, and the role it works under."""
 
     def __init__(self, control: Control) -> None:
-        self._names: Dict[str, str] = {}
+        self._names: Dict[Tuple[str, str], str] = {}  # by the statement and the types
         self._once: Dict[str, None] = {}
         self._number = 0
         _compat.never_prepare(control._dbapi)
@@ -41,7 +41,7 @@ class Prepared:
 
     def name(self, control: Control, sql: str, types: str = "") -> str:
         """Return the name under which the statement is prepared, preparing it if it is not."""
-        name = self._names.pop(sql, None)
+        name = self._names.pop((sql, types), None)
         if name is None:
             self._number += 1
             name = "dbtestcase_%d" % self._number
@@ -49,7 +49,7 @@ class Prepared:
             if len(self._names) >= KEPT:
                 oldest = next(iter(self._names))
                 control.execute("DEALLOCATE %s" % self._names.pop(oldest))
-        self._names[sql] = name  # last in the order of use
+        self._names[sql, types] = name  # last in the order of use
         return name
 
     def again(self, control: Control, sql: str, types: str = "", argument: str = "") -> str:
@@ -57,7 +57,7 @@ class Prepared:
 
         :param argument: an expression for ``$1``, if there is one.
         """
-        if sql in self._names or sql in self._once:
+        if (sql, types) in self._names or sql in self._once:
             self._once.pop(sql, None)
             name = self.name(control, sql, types)
             return "EXECUTE %s%s" % (name, argument and "(%s)" % argument)

@@ -47,21 +47,22 @@ _UNLESS_NOTHING_WAS_WRITTEN = """CASE WHEN pg_current_wal_insert_lsn()::text <> 
 _NOT_AT = "(SELECT '{oid}=0' FROM {name} WHERE last_value <> {value} OR is_called <> {called})"
 
 # Replication slots come and go without a transaction.
-_SLOTS = """(SELECT count(*) FROM pg_get_replication_slots() s
-  WHERE s.datoid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+_SLOTS = "(SELECT count(*) FROM pg_get_replication_slots() s WHERE s.datoid = {database})"
 _OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
 
-#: What is asked in the same round trip, before the rows are: has anybody else a transaction open,
-#: and how much has the server written? The state of a session costs less to ask for than its locks.
-#: It is hidden where a role may not know it, which counts as an open one.
-BEFORE = """
+# Logical slots alone are a database's, and up to version 18 servers have them at this level alone.
+_MAY_HAVE_SLOTS = """SELECT current_setting('wal_level') = 'logical'
+  OR current_setting('server_version_num')::int >= 190000"""
+
+_BEFORE = """
 SELECT set_config('dbtestcase.before', concat_ws(' ', pg_current_wal_insert_lsn()::text,
          EXISTS (SELECT FROM pg_stat_get_activity(NULL) a
-                  WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()
-                    AND a.state IS DISTINCT FROM 'idle')
-         OR EXISTS (SELECT FROM pg_prepared_xact())), false)
+                  WHERE a.datid = {database} AND a.usesysid IS NOT NULL
+                    AND a.pid <> pg_backend_pid() AND a.state IS DISTINCT FROM 'idle'){prepared}),
+       false)
 """
+_PREPARED = " OR EXISTS (SELECT FROM pg_prepared_xact())"
+_MAY_PREPARE = "SELECT current_setting('max_prepared_transactions') <> '0'"
 
 #: What puts rows back leaves behind which transaction id is the next after it.
 LEAVE_MARK = """
@@ -154,10 +155,24 @@ def large_objects(digests: Dict[int, str]) -> List[Question]:
     return [Question(sql) for sql in asked]
 
 
-def other_slots(control: Control) -> Question:
-    """Ask whether there are other replication slots than now."""
-    ((slots,),) = control.execute("SELECT %s" % _SLOTS)
-    return Question(_OTHER_SLOTS.format(count=slots, key=CATALOG))
+def other_slots(control: Control) -> List[Question]:
+    """Ask whether there are other replication slots than now, where the server may have any."""
+    ((possible,),) = control.execute(_MAY_HAVE_SLOTS)
+    if not possible:
+        return []
+    ((slots,),) = control.execute("SELECT %s" % _SLOTS.format(database=control.database))
+    return [Question(_OTHER_SLOTS.format(database=control.database, count=slots, key=CATALOG))]
+
+
+def before(control: Control) -> str:
+    """Return what is asked in the same round trip, before the rows are.
+
+    Has anybody else a transaction open, and how much has the server written? The state of a session
+    costs less to ask for than its locks. It is hidden where a role may not know it, which counts as
+    an open one.
+    """
+    ((prepares,),) = control.execute(_MAY_PREPARE)
+    return _BEFORE.format(database=control.database, prepared=_PREPARED if prepares else "")
 
 
 def still_innocent() -> Question:

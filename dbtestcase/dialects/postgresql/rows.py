@@ -63,8 +63,9 @@ class Rows:
         self._remember_rows(control)
         self._remember_sequences(control)
         first = questions.moved_sequences(self.sequences, tables.sequences, self._silent)
-        first.append(questions.other_slots(control))
+        first += questions.other_slots(control)
         everything = first + ([questions.still_innocent()] if provable else [])
+        self._before = questions.before(control)
         self._first = questions.statements(first)
         self._all = questions.statements(everything + self._questions(tables.tables))
         exact = questions.exact_sequences(self.sequences, tables.sequences)
@@ -125,7 +126,7 @@ class Rows:
         return [name for digest, name in views if _digest(control, name) != digest]
 
     def _ask(self, control: Control, statements: List[str], others: bool = False) -> Found:
-        before = [execution(control, questions.BEFORE)] if others else []
+        before = [execution(control, self._before)] if others else []
         arguments = (self._mark, self._right_at)
         asks = [execution(control, sql, "text, text", *arguments) for sql in statements]
         answers = [run_together(control, before + asks[:1])[0]]
