@@ -14,28 +14,39 @@ UNION ALL SELECT 'pg_catalog.pg_largeobject_metadata'
 
 
 # What rolled back has a number as well, but is known to have. Every change of rows or of the
-# catalog takes a number; only moving a sequence may not. A test that committed once used two, which
-# are looked at without the machinery of a query.
-_COMMITTED = """
-PREPARE dbtestcase_committed (bigint, bigint[]) AS
-SELECT CASE
-       WHEN $2 = '{}' AND following <= $1 THEN NULL
-       WHEN $2 = '{}' AND following <= $1 + 3 AND 'committed' NOT IN (
-            pg_catalog.txid_status($1), pg_catalog.txid_status(least($1 + 1, following - 1)),
-            pg_catalog.txid_status(least($1 + 2, following - 1))) THEN NULL
-       ELSE (SELECT pg_catalog.string_agg(x::text, ',')
-               FROM (SELECT pg_catalog.unnest($2) UNION ALL
-                     SELECT pg_catalog.generate_series($1, following - 1)) AS numbers (x)
-              WHERE pg_catalog.txid_status(x) = 'committed') END,
-       snapshot::text{also}
+# catalog takes a number; only moving a sequence may not.
+_NOW = """
   FROM (SELECT pg_catalog.txid_current_snapshot() AS snapshot,
                pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) AS following
         OFFSET 0) AS now
 """
+_COMMITTED = """
+PREPARE dbtestcase_committed (bigint, bigint[]) AS
+SELECT (SELECT pg_catalog.string_agg(x::text, ',')
+          FROM (SELECT pg_catalog.unnest($2) UNION ALL
+                SELECT pg_catalog.generate_series($1, following - 1)) AS numbers (x)
+         WHERE pg_catalog.txid_status(x) = 'committed'),
+       snapshot::text""" + _NOW
+# A test that committed once used two numbers, which are looked at without the machinery of a query.
 # The session's own advisory locks are given back, too. By one of these a run has its database: the
 # control connection asks without.
-PREPARE = _COMMITTED.replace("{also}", ", pg_catalog.pg_advisory_unlock_all()::text")
-_PREPARE_ALONE = _COMMITTED.replace("{also}", "")
+_NONE_COMMITTED = """
+PREPARE dbtestcase_none_committed (bigint, bigint[]) AS
+SELECT $2 = '{}' AND (following <= $1 OR CASE WHEN following <= $1 + 3 THEN 'committed' NOT IN (
+            pg_catalog.txid_status($1), pg_catalog.txid_status(least($1 + 1, following - 1)),
+            pg_catalog.txid_status(least($1 + 2, following - 1))) ELSE false END),
+       snapshot::text, pg_catalog.pg_advisory_unlock_all()::text""" + _NOW
+PREPARE = "%s; %s" % (_COMMITTED, _NONE_COMMITTED)
+
+
+def none_committed_since(snapshot: str) -> str:
+    """Return a statement that costs little, for the end of a transaction.
+
+    It asks whether it is sure that nothing was committed since a snapshot, and the next number.
+
+    :param snapshot: what ``txid_current_snapshot()`` gave.
+    """
+    return _asking("none_committed", snapshot)
 
 
 def committed_since(snapshot: str) -> str:
@@ -45,8 +56,12 @@ def committed_since(snapshot: str) -> str:
 
     :param snapshot: what ``txid_current_snapshot()`` gave.
     """
+    return _asking("committed", snapshot)
+
+
+def _asking(what: str, snapshot: str) -> str:
     _, following, running = snapshot.split(":")
-    return "EXECUTE dbtestcase_committed (%s, '{%s}')" % (following, running)
+    return "EXECUTE dbtestcase_%s (%s, '{%s}')" % (what, following, running)
 
 
 def tables_written(control: Any, snapshot: str) -> List[str]:
@@ -55,7 +70,7 @@ def tables_written(control: Any, snapshot: str) -> List[str]:
     :param control: the control connection.
     :param snapshot: what ``txid_current_snapshot()`` gave.
     """
-    control.execute(_PREPARE_ALONE)
+    control.execute(_COMMITTED)
     ((numbers, _),) = control.execute(committed_since(snapshot))
     control.execute("DEALLOCATE dbtestcase_committed")
     if not numbers:

@@ -151,9 +151,12 @@ class OuterSQL:
         before, after = ("", self._set_back) if self._redefined else (self._set_back, "")
         if after:
             after = "SET LOCAL synchronous_commit = off; " + after
-        ((committed, state, _),) = self._run(
-            "%sROLLBACK; %s%s" % (before, after, escapes.committed_since(self._snapshot))
+        ((none, state, _),) = self._run(
+            "%sROLLBACK; %s%s" % (before, after, escapes.none_committed_since(self._snapshot))
         )
+        committed = None
+        if not none:
+            ((committed, state),) = self._run(escapes.committed_since(self._snapshot))
         _compat.set_autocommit_again(self.dbapi)
         if self._redefined:  # what was set back afterwards is a commit of our own
             self._constraints, self._redefined, state = None, False, None
