@@ -82,6 +82,20 @@ class InsideATest(Shop):
             each.close()
         engine.connect().close()
 
+    def test_a_dry_pool_is_bounded_and_named_by_each_test_anew(self) -> None:
+        engine, other = self.make_engine(pool_size=1, max_overflow=0), self.make_engine()
+        kept = engine.connect()
+        for name in ("ShopTest.test_one", "ShopTest.test_two"):
+            sessions.begin_test([engine], name, 0.2)
+            with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % name):
+                engine.connect()
+        sessions.begin_test([engine], "ShopTest.test_three", 0.4)
+        with self.assertRaisesRegex(BlockedDatabaseError, r"\AShopTest.test_three waited 0.4 s"):
+            engine.connect()
+        sessions.begin_test([other], "OtherTest.test_four", 0.4)
+        self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
+        kept.close()
+
     def test_a_full_server_says_who_fills_it(self) -> None:
         url = support.postgresql_url("blocks_full_test", owner="app")
         support.administer("ALTER DATABASE blocks_full_test CONNECTION LIMIT 2")
