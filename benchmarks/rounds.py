@@ -1,4 +1,8 @@
-"""Who is measured when: in rounds of random order, the slow ones in fewer of them."""
+"""Who is measured when: in rounds of random order, the slow ones in fewer of them.
+
+A machine's speed changes from one second to the next, so those that are compared are measured right
+after each other: a round is short, and there are many of them.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 from .workers import Worker
 
 FEWEST = 3  # rounds of even the slowest subject
+TURNS = 5  # rounds of the fast subjects for one that the slow ones may take part in
 BURST = 200  # tests of a round, of the fast ones
-BURST_SECONDS = 0.25
+BURST_SECONDS = 0.06
+LONG_BURST_SECONDS = 0.25
 SLOW_SECONDS = 1.0
-# The first tests of a burst are left out where tests are shorter than this: the process has slept,
-# and its code and data have to be fetched again, as they do not while a suite runs.
-WARM_SECONDS = 0.05
+FAST_SECONDS = 0.05
+# The first tests of a burst are left out where tests are fast: the process has slept, and its code
+# and data have to be fetched again, as they do not while a suite runs.
 WARM = 5  # one in so many
 
 Say = Callable[[str], None]
@@ -42,25 +48,21 @@ def measure(
 
     :param workers: one for each subject.
     :param written: how many tables a test writes to, for each kind of test.
-    :param rounds: how many rounds at most.
+    :param rounds: how many rounds of the slow ones at most.
     :param seconds: about how long it may all take.
     :return: for each cell, by number of round, the seconds that each test took.
     """
     share = seconds / (len(workers) * len(written))
     plans = [(worker, plan_for(worker, written, rounds, share)) for worker in workers]
     found: Dict[Cell, Dict[int, List[float]]] = {}
-    for number in range(rounds):
-        say("round %d of %d" % (number + 1, rounds))
-        jobs = [
-            (worker, plan, tables)
-            for worker, plan in plans
-            for tables in written
-            if takes_part(plan, number, rounds)
-        ]
-        random.shuffle(jobs)
-        for worker, plan, tables in jobs:
-            times = worker.burst(tables, plan.tests)[plan.warm :]
-            found.setdefault(Cell(worker.subject.key, tables), {})[number] = times
+    for number in range(rounds * TURNS):
+        if number % TURNS == 0:
+            say("round %d of %d" % (number // TURNS + 1, rounds))
+        taking_part = [each for each in plans if takes_part(each[1], number, rounds * TURNS)]
+        for tables in random.sample(written, len(written)):
+            for worker, plan in random.sample(taking_part, len(taking_part)):
+                times = worker.burst(tables, plan.tests)[plan.warm :]
+                found.setdefault(Cell(worker.subject.key, tables), {})[number] = times
     return found
 
 
@@ -72,10 +74,13 @@ def plan_for(worker: Worker, written: List[int], rounds: int, share: float) -> P
     if seconds < SLOW_SECONDS:
         seconds = min(worker.burst(usual, 3))
     beside = max(0, time.perf_counter() - began - 3 * seconds)  # what a class takes
-    tests = max(1, min(BURST, int(BURST_SECONDS / seconds)))
-    warm = 1 + tests // WARM if seconds < WARM_SECONDS else 0
+    fast = seconds < FAST_SECONDS
+    tests = int((BURST_SECONDS if fast else LONG_BURST_SECONDS) / seconds)
+    tests = max(1, min(BURST, tests))
+    warm = 1 + tests // WARM if fast else 0
     tests += warm
-    return Plan(tests, warm, spread(share / (beside + tests * seconds), rounds))
+    affordable = share / (beside + tests * seconds)
+    return Plan(tests, warm, spread(affordable, rounds * TURNS if fast else rounds))
 
 
 def spread(affordable: float, rounds: int) -> int:
