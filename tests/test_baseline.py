@@ -341,6 +341,25 @@ class OwnerTest(BaselineCase):
         self.assertEqual(made, ["idle", "writer"])
         self.assertEqual(dump(self.database), self.before)
 
+    def test_way_is_made_where_a_transaction_is_prepared(self):
+        if self.run_sql("SHOW max_prepared_transactions") == [("0",)]:
+            self.skipTest("the server prepares no transactions")
+        baseline = self.take(*SHOP)
+        other = self.new_control()
+        other.execute("BEGIN")
+        other.execute("INSERT INTO public.person (name) VALUES ('a')")
+        other.execute("PREPARE TRANSACTION 'baseline_prepared'")
+        made = []
+
+        def roll_back():
+            made.append("prepared")
+            other.execute("ROLLBACK PREPARED 'baseline_prepared'")
+
+        self.assertIsNone(baseline.restore(self.control, roll_back))
+        self.assertIsNone(baseline.restore(self.control, lambda: made.append("nobody")))
+        self.assertEqual(made, ["prepared"])
+        self.assertEqual(dump(self.database), self.before)
+
     def test_way_is_made_where_the_role_may_not_see_what_others_do(self):
         baseline = self.take(*SHOP)
         self.new_control(support.url_of(self.database))

@@ -660,6 +660,19 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         self.assert_escaped(["public.users"])
         self.clear(other)
 
+    def test_what_was_begun_before_a_later_one_ended_is_noticed_too(self):
+        self.outer.end()
+        other, later = (sa.create_engine(self.engine.url) for _ in range(2))
+        with other.begin() as connection:
+            add(connection, "escaped")
+            with later.begin() as third:
+                third.execute(sa.text("SELECT txid_current()"))
+            self.outer = self.begin(self.engine)
+        later.dispose()
+        self.assertTrue(self.outer.end().committed)
+        self.assert_escaped(["public.users"])
+        self.clear(other)
+
     def test_what_is_committed_between_two_tests_is_noticed_by_the_second(self):
         state = self.outer.end().state
         with self.engine.begin() as connection:

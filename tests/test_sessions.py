@@ -52,6 +52,15 @@ class Checkouts(Shop):
         gc.collect()
         self.assertLessEqual(len(_checkouts.opened()), before)
 
+    def test_sessions_of_a_registry_are_removed_although_nothing_is_checked_out(self) -> None:
+        scope = ["one"]
+        registry = scoped_session(sessionmaker(bind=self.engine), scopefunc=lambda: scope[0])
+        left = registry()
+        scope[0] = "another"
+        self.assertEqual(sessions.free([self.engine], [registry]), [])
+        scope[0] = "one"
+        self.assertIsNot(registry(), left)
+
     def test_the_control_connection_is_nobodys_leak(self) -> None:
         before = len(_checkouts.opened())
         control = Control(self.engine, BOUND)
