@@ -307,6 +307,27 @@ class LifeContract:
 
         self.assertPasses(Case)
 
+    def test_a_column_added_by_a_test_is_there_in_the_next_one(self):
+        class Case(self.base()):
+            def test_a_adds(self):
+                self.db.metadata.tables["book"].append_column(sa.Column("pages", sa.Integer))
+
+            def test_b_has_it(self):
+                columns = sa.inspect(self.db.engine).get_columns("book")
+                self.assertIn("pages", [column["name"] for column in columns])
+
+        self.assertPasses(Case)
+
+    def test_a_table_that_a_test_takes_out_of_the_metadata_is_not_in_the_next_one(self):
+        class Case(self.base()):
+            def test_a_takes_it_out(self):
+                self.db.metadata.remove(self.db.metadata.tables["book"])
+
+            def test_b_has_it_no_more(self):
+                self.assertEqual(table_names(self.db.engine), ["author"])
+
+        self.assertPasses(Case)
+
     def test_a_column_added_to_a_declared_table_is_there_in_the_next_class(self):
         class Case(self.base()):
             def test_one(self):
