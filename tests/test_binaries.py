@@ -40,6 +40,14 @@ class SearchTest(PrivateCase):
         self.assertEqual(_binaries.find_binaries(None).directory, links)
         self.assertEqual(_binaries.find_binaries(None, found.directory).directory, found.directory)
 
+    def test_a_program_is_found_where_servers_are(self) -> None:
+        directory = os.environ["DBTESTCASE_POSTGRESQL_BIN"] = self.temporary()
+        self.assertEqual(list(_binaries.find_programs("pg_some_program")), [])
+        program = os.path.join(directory, "pg_some_program")
+        with open(program, "w"):
+            os.chmod(program, stat.S_IRWXU)
+        self.assertEqual(list(_binaries.find_programs("pg_some_program")), [program])
+
     def test_the_other_driver_is_named_when_the_default_one_is_missing(self) -> None:
         default = make_url("postgresql://").get_dialect()().driver
         other = "psycopg" if default == "psycopg2" else "psycopg2"

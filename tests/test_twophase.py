@@ -178,6 +178,24 @@ class OwnClasses(TwoPhaseShop):
         self.assertEqual((leak.kind, leak.test, leak.file), ("prepared transaction", FIRST, None))
         self.assertEqual(support.administer(PREPARED), [])
 
+    def test_by_a_statement_through_sqlalchemy_that_was_not_the_last(self) -> None:
+        from psycopg2 import connect
+        from psycopg2.extras import NamedTupleConnection
+
+        url = driver_url(self.url)
+        engine = self.make_engine(
+            creator=lambda: connect(url, connection_factory=NamedTupleConnection),
+            isolation_level="AUTOCOMMIT",
+        )
+        with engine.connect() as connection:
+            for statement in ("BEGIN", INSERT, PREPARE, "SELECT 1"):
+                connection.execute(sa.text(statement))
+        engine.dispose()
+        self.begin(SECOND)
+        (leak,) = self.reset()
+        self.assertEqual((leak.kind, leak.test), ("prepared transaction", FIRST))
+        self.assertEqual(support.administer(PREPARED), [])
+
 
 class Statements(unittest.TestCase):
     """Which statements prepare a transaction."""
