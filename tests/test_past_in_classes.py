@@ -168,8 +168,13 @@ class Autocommit(Classes):
         self.assertEqual(self.passed(MaintenanceTest)[1], [])
 
     def test_a_vacuum_that_goes_on_in_another_thread(self) -> None:
-        outer = self
-        ready, ended, still_going = threading.Event(), threading.Event(), []
+        outer, url = self, self.url
+        ended, still_going = threading.Event(), []
+        # It locks its indexes as one who writes does.
+        locked = (
+            "SELECT 1 FROM pg_locks WHERE relation = 'thing_pkey'::regclass"
+            " AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()"
+        )
 
         class VacuumTest(self.base()):  # type: ignore[misc,name-defined]
             def test_1_begins(self) -> None:
@@ -178,7 +183,6 @@ class Autocommit(Classes):
                     raw.autocommit = True
                     cursor = raw.cursor()
                     cursor.execute("SET vacuum_cost_delay = 20; SET vacuum_cost_limit = 1")
-                    ready.set()
                     # At its end it would lock the table against everybody, to cut it off.
                     cursor.execute("VACUUM (TRUNCATE false) thing")
                     ended.set()
@@ -189,7 +193,8 @@ class Autocommit(Classes):
                     )
                     connection.execute(sa.text("DELETE FROM thing"))
                 threading.Thread(target=work, daemon=True).start()
-                ready.wait(10)
+                while not rows(url, locked) and not ended.wait(0.01):
+                    pass
 
             def test_2_is_empty(self) -> None:
                 still_going.append(not ended.is_set())
