@@ -15,13 +15,12 @@ from .workers import Worker
 FEWEST = 3  # rounds of even the slowest subject
 TURNS = 5  # rounds of the fast subjects for one that the slow ones may take part in
 BURST = 200  # tests of a round, of the fast ones
-BURST_SECONDS = 0.06
+BURST_SECONDS = 0.1
 LONG_BURST_SECONDS = 0.25
 SLOW_SECONDS = 1.0
+# Where tests are faster than this, as many are run before those that count: the process has slept,
+# and its code and data have to be fetched again, as they do not while a suite runs.
 FAST_SECONDS = 0.05
-# The first tests of a burst are left out where tests are fast: the process has slept, and its code
-# and data have to be fetched again, as they do not while a suite runs.
-WARM = 5  # one in so many
 
 Say = Callable[[str], None]
 
@@ -77,7 +76,7 @@ def plan_for(worker: Worker, written: List[int], rounds: int, share: float) -> P
     fast = seconds < FAST_SECONDS
     tests = int((BURST_SECONDS if fast else LONG_BURST_SECONDS) / seconds)
     tests = max(1, min(BURST, tests))
-    warm = 1 + tests // WARM if fast else 0
+    warm = tests if fast else 0
     tests += warm
     affordable = share / (beside + tests * seconds)
     return Plan(tests, warm, spread(affordable, rounds * TURNS if fast else rounds))
