@@ -17,7 +17,8 @@ Written by ``python3 -m benchmarks``. Each number is the time of one whole test,
 tear-down included, in milliseconds: the median, with its ratio to that of SQLAlchemy's recipe for
 an outer transaction, and in brackets the quartiles of the ratios within each round. "Reset" is what
 the test that writes to 5 tables (or to as many as there are) takes more than the same test with no
-reset at all, whose rows are committed.
+reset at all, whose rows are committed. Of fast tests as many are run before those that count, as a
+suite that runs has its code at hand.
 
 %s
 
@@ -39,6 +40,7 @@ Where the time goes
 In milliseconds, on the first server: the whole test; in it, how often the driver is called and how
 long the test waits for the server; and the work in its own process, by whose code it is. What would
 be left without the code of dbtestcase is the floor: what is asked of the server has to be asked.
+Subjects take turns; each line is the fastest of its turns.
 
 ::
 

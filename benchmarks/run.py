@@ -65,7 +65,7 @@ def read_options() -> Any:
     parser.add_argument("--tables", default="10,50,200", help="how many tables: %(default)s")
     parser.add_argument("--written", default="0,1,5,all", help="written by a test: %(default)s")
     parser.add_argument("--fsync", default="off,on", help="of the servers: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="at most: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="of slow subjects: %(default)s")
     parser.add_argument("--resets", type=int, help="tests of the long suite: %d" % RESETS)
     parser.add_argument("--output", default=FOLDER, help="folder for the results")
     options = parser.parse_args()

@@ -192,9 +192,10 @@ class Autocommit(Classes):
                         sa.text("INSERT INTO thing SELECT * FROM generate_series(1, 10000)")
                     )
                     connection.execute(sa.text("DELETE FROM thing"))
-                threading.Thread(target=work, daemon=True).start()
-                while not rows(url, locked) and not ended.wait(0.01):
-                    pass
+                thread = threading.Thread(target=work, daemon=True)
+                thread.start()
+                while thread.is_alive() and not rows(url, locked):
+                    ended.wait(0.01)
 
             def test_2_is_empty(self) -> None:
                 still_going.append(not ended.is_set())

@@ -12,14 +12,13 @@ UNION ALL SELECT 'pg_catalog.pg_largeobject_metadata'
  ORDER BY 1
 """
 
-
-# What rolled back has a number as well, but is known to have. Every change of rows or of the
-# catalog takes a number; only moving a sequence may not.
 _NOW = """
   FROM (SELECT pg_catalog.txid_current_snapshot() AS snapshot,
                pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) AS following
         OFFSET 0) AS now
 """
+# What rolled back has a number as well, but is known to have. Every change of rows or of the
+# catalog takes a number; only moving a sequence may not.
 _COMMITTED = """
 PREPARE dbtestcase_committed (bigint, bigint[]) AS
 SELECT (SELECT pg_catalog.string_agg(x::text, ',')
@@ -27,7 +26,7 @@ SELECT (SELECT pg_catalog.string_agg(x::text, ',')
                 SELECT pg_catalog.generate_series($1, following - 1)) AS numbers (x)
          WHERE pg_catalog.txid_status(x) = 'committed'),
        snapshot::text""" + _NOW
-# A test that committed once used two numbers, which are looked at without the machinery of a query.
+# The same for a few numbers, without the machinery of a query: a test that committed once used two.
 # The session's own advisory locks are given back, too. By one of these a run has its database: the
 # control connection asks without.
 _NONE_COMMITTED = """
