@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from dbtestcase import _compat
 from dbtestcase.dialects.postgresql.control import Control
 from dbtestcase.errors import ConfigurationError
-from dbtestcase.strategies._outer import OuterTransaction, close_kept
+from dbtestcase.strategies._outer import OuterTransaction, _kept, close_kept
 from tests import support
 
 metadata = sa.MetaData()
@@ -623,6 +623,57 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         self.engine.dispose()
         self.assertTrue(dbapi.closed)
         self.pool = self.engine.pool
+
+    def test_a_listener_at_the_checkout_may_undo_what_failed(self):
+        def try_in_vain(dbapi, record, fairy):
+            try:
+                dbapi.cursor().execute("SELECT nothing")
+            except Exception:
+                dbapi.rollback()
+
+        engine = sa.create_engine(self.engine.url)
+        sa.event.listen(engine, "checkout", try_in_vain)
+        self.outer.end()
+        self.outer = self.begin(engine)
+        with engine.connect() as connection:
+            self.assertEqual(connection.execute(sa.text("SELECT 1")).scalar(), 1)
+        self.outer.end()
+        engine.dispose()
+
+    def test_an_engine_that_can_be_disposed_of_has_no_listeners_to_be_looked_for(self):
+        """SQLAlchemy looks for those of all events at each statement where an engine has one."""
+        self.assertIn(self.engine, _kept)
+        self.assertNotIn("_has_events", vars(self.engine))
+
+    def test_an_engine_keeps_the_listeners_that_it_had(self):
+        seen = []
+        engine = sa.create_engine(self.engine.url)
+        sa.event.listen(engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+        self.outer.end()
+        self.outer = self.begin(engine)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        self.assertEqual(seen, ["SELECT 1"])
+        self.outer.end()
+        engine.dispose()
+
+    def test_each_sequence_is_back_where_it_was(self):
+        self.outer.end()
+        names = ["three", "nine", "unused"]
+        with self.engine.begin() as connection:
+            for name, value in zip(names, (3, 9, 1)):
+                connection.execute(sa.text("CREATE SEQUENCE %s START %d" % (name, value)))
+            connection.execute(sa.text("SELECT nextval('nine')"))
+        later = sa.text("SELECT %s" % ", ".join("nextval('%s')" % name for name in names))
+        baseline = object()
+        for _ in range(3):
+            self.outer = OuterTransaction([self.engine], "another", "outer_test")
+            self.outer.begin(baseline)
+            with self.engine.begin() as connection:
+                self.assertEqual(tuple(connection.execute(later).fetchone()), (3, 10, 1))
+            self.outer.end()
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("DROP SEQUENCE %s" % ", ".join(names)))
 
     def test_sequences_are_back_where_they_were(self):
         self.outer.end()

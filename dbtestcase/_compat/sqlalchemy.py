@@ -66,6 +66,18 @@ def _call_when_made(connection: Any, connected: Callable[[Any], None]) -> None:
     connection.__init__ = made
 
 
+def listen_to_disposal(engine: Any, disposed: Callable[[Any], None]) -> None:
+    """Have a function called when an engine is disposed of, which costs its statements nothing.
+
+    Where an engine has any listener, SQLAlchemy looks for those of all events at each statement:
+    by a flag that it does not look at when it disposes of the engine.
+    """
+    had = "_has_events" in vars(engine)
+    sa.event.listen(engine, "engine_disposed", disposed)
+    if not had:
+        vars(engine).pop("_has_events", None)
+
+
 def listen_to_statements(executing: Callable[[Any, str], None]) -> None:
     """Have a function called before each statement, with its context and its text.
 

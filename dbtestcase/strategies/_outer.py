@@ -10,9 +10,7 @@ import importlib
 import weakref
 from typing import Any, List, NamedTuple
 
-import sqlalchemy as sa
-
-from .. import sessions
+from .. import _compat, sessions
 from ..dialects import SUPPORTED
 from ..errors import ConfigurationError
 from ._checkout import SharedPool
@@ -52,11 +50,6 @@ class OuterTransaction:
         self.over = False
         self.cursors: "weakref.WeakSet[Any]" = weakref.WeakSet()  # those that must be closed
 
-    @property
-    def dbapi(self) -> Any:
-        """The driver's connection that all share."""
-        return self.sql.dbapi
-
     def begin(self, baseline: Any = None, state: Any = None) -> bool:
         """Begin, and lead every engine into the transaction.
 
@@ -75,6 +68,7 @@ class OuterTransaction:
         except BaseException:
             self._drop()
             raise
+        self.dbapi = self.sql.dbapi  # the driver's connection that all share
         self.savepoints = Savepoints(self.sql, self.test)
         for engine in self.engines:
             engine.pool = self._shared_pool(engine)
@@ -158,7 +152,7 @@ class OuterTransaction:
             sessions.forget(sql.fairy)  # it is no test's, to be given back
         if sql.kept:
             if engine not in _kept:
-                sa.event.listen(engine, "engine_disposed", close_kept)
+                _compat.listen_to_disposal(engine, close_kept)
             _kept[engine] = sql
         return sql
 

@@ -18,9 +18,9 @@ SELECT pg_catalog.format('SELECT %s::bigint, last_value, is_called FROM %I.%I',
 # that was read a moment earlier is set back once more.
 _SET_BACK = """
 PREPARE dbtestcase_set_back AS
-SELECT pg_catalog.count(pg_catalog.setval(s.oid::regclass, s.value, s.called))
-  FROM ROWS FROM (pg_catalog.unnest('{%s}'::oid[]), pg_catalog.unnest('{%s}'::bigint[]),
-                  pg_catalog.unnest('{%s}'::bool[])) AS s (oid, value, called)
+SELECT pg_catalog.count(pg_catalog.setval(
+           s.oid::regclass, ('{%s}'::bigint[])[s.number], ('{%s}'::bool[])[s.number]))
+  FROM pg_catalog.unnest('{%s}'::oid[]) WITH ORDINALITY AS s (oid, number)
  WHERE pg_catalog.pg_stat_get_xact_blocks_fetched(s.oid) > 0
 """
 _SET_ALL_BACK = _SET_BACK.rpartition("WHERE")[0]  # where no statistics are kept
@@ -54,6 +54,6 @@ def prepare(run: Callable[[str], Any], again: bool) -> str:
     if not found:
         return ""
     counted = run("SHOW track_counts") == [("on",)]
-    columns = tuple(",".join(map(str, column)) for column in zip(*found))
-    run((_SET_BACK if counted else _SET_ALL_BACK) % columns)
+    oids, values, called = (",".join(map(str, column)) for column in zip(*found))
+    run((_SET_BACK if counted else _SET_ALL_BACK) % (values, called, oids))
     return "EXECUTE dbtestcase_set_back; "
