@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import sqlalchemy as sa
 
-from . import _compat
-
-DryPool = Callable[["Running", Any, Any], BaseException]
+from . import _blocked, _compat
 
 
 class Scope:
     """What tests that follow each other have in common: engines, and a bound on their waits."""
 
     def __init__(
-        self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, Any], dry: DryPool
+        self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, Any]
     ) -> None:
         self.engines = engines
         self.lock_timeout = lock_timeout
         self.controls = dict(controls)
         self.locations = {each.location for each in self.controls.values()}
         self.milliseconds = max(1, int(lock_timeout * 1000))
-        self._dry = dry
         self._guarded: List[Any] = []
 
     def is_for(self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, Any]) -> bool:
@@ -49,7 +46,7 @@ class Scope:
             except sa.exc.TimeoutError as error:
                 if _running is None:
                     raise
-                told = self._dry(_running, pool, error)
+                told = _blocked.dry_pool(_running, pool, error)
             raise told
 
         pool._do_get = get

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
 from . import _checkouts, _compat, _twophase
-from ._running import DryPool, Running, Scope, running, set_running
+from ._running import Running, Scope, running, set_running
 from .dialects.postgresql import locks, settings
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
@@ -31,17 +31,15 @@ class _Session:
 
 
 _watching = False
-_dry_pool: DryPool
 # The records of the pools whose connections were ever settled, by their ids.
 _settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
 # What a process that forked had in use, which is not to be let go of.
 _inherited: List[Any] = []
 
 
-def watch(dry_pool: DryPool) -> None:
+def watch() -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
-    global _watching, _dry_pool
-    _dry_pool = dry_pool
+    global _watching
     _twophase.watch()
     if not _watching:
         _watching = True
@@ -57,7 +55,7 @@ def begin(
     if scope is None or not scope.is_for(wanted, lock_timeout, controls):
         if scope is not None:
             scope.release()
-        scope = Scope(wanted, lock_timeout, controls, _dry_pool)
+        scope = Scope(wanted, lock_timeout, controls)
     set_running(Running(scope, name))
     for engine in wanted:
         scope.guard(engine.pool)
@@ -132,6 +130,8 @@ def _is_spoiled(record: Any, session: _Session) -> bool:
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
+    if getattr(fairy._pool, "settled", False):
+        return
     session, test = record.info.get(_INFO), running()
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Iterable, List, Mapping, Optional
 
-from . import _answers, _blocked, _checkouts, _compat, _forks, _settling
+from . import _answers, _checkouts, _compat, _forks, _settling
 from ._freeing import Freeing, held_by
 from ._leaks import Leak, leak_text, note, warn
 from .dialects.postgresql import beside
 
 __all__ = [
     "Leak",
+    "begin_pause",
     "begin_test",
     "end_test",
     "forget",
@@ -37,7 +38,7 @@ _forks.watch()  # from the beginning: runners fork their workers before the firs
 def watch() -> None:
     """Know of every checkout of this process from now on; harmless a second time."""
     _checkouts.watch()
-    _settling.watch(_blocked.dry_pool)
+    _settling.watch()
 
 
 def begin_test(
@@ -52,7 +53,7 @@ def begin_test(
     others on the same databases, and costs each connection one round trip a test.
 
     :param engines: the engines of the test.
-    :param name: its name, as ``OrderTest.test_total``; that of the class between its tests.
+    :param name: its name, as ``OrderTest.test_total``.
     :param lock_timeout: seconds; a shorter one that a connection already has is kept.
     :param controls: the control connection on each engine's database, for telling who blocks.
     """
@@ -60,6 +61,17 @@ def begin_test(
     if controls:
         _answers.watch()
     _settling.begin(engines, name, lock_timeout, controls or {})
+
+
+def begin_pause(engines: Iterable[Any], name: str, lock_timeout: float, controls: Any) -> None:
+    """Hold what a class does between its tests to the same, where all is watched already.
+
+    :param engines: the engines of the class.
+    :param name: its name.
+    :param lock_timeout: seconds, as for :func:`begin_test`.
+    :param controls: the control connection on each engine's database.
+    """
+    _settling.begin(engines, name, lock_timeout, controls)
 
 
 def end_test() -> None:
@@ -85,11 +97,11 @@ def free(
     :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
     :return: what had to be given back, and what could not be since a thread is at work on it.
     """
-    registered = [(each, _compat.registered_sessions(each)) for each in scoped_sessions]
-    if not _checkouts.opened() and not any(found for _, found in registered):
+    registered = {each: _compat.registered_sessions(each) for each in scoped_sessions}
+    if not any(registered.values()) and not _checkouts.opened():
         return []
     freeing = Freeing(engines, deadline or time.monotonic() + _BOUND)
-    for scoped, found in registered:
+    for scoped, found in registered.items():
         for scope, session in found.items():
             if freeing.close_session(session):
                 _compat.unregister_session(scoped, scope)

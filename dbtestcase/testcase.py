@@ -6,9 +6,9 @@ sessions and resets; ``tearDown`` removes; clean-ups, which run even where a set
 
 from __future__ import annotations
 
-import contextlib
 import unittest
-from typing import Any, Dict, Iterable, List, Optional, Union
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from . import (
     _compat,
@@ -72,6 +72,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     _dbtestcase_loaded: Dict[str, Any] = {}
     _dbtestcase_own: Optional[Target] = None
+    _dbtestcase_target: Any = None
 
     @classmethod
     def create_app(cls) -> Any:
@@ -107,7 +108,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         _compat.add_class_cleanup(cls, lambda: leave(cls))
         try:
             case = _bare_instance(cls)
-            case._dbtestcase_own = target
+            case._dbtestcase_own = case._dbtestcase_target = target
             suite.resolve(case, target)
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
@@ -139,30 +140,29 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     def _dbtestcase_enter(self) -> None:
         name = clearing.name_of(self)
         _where.set_current_test(name)
-        self._dbtestcase_leaving = contextlib.ExitStack()
-        leaving = self._dbtestcase_leaving.callback  # the last first
-        leaving(_where.set_current_test, None)
+        leaving: List[Callable[[], Any]] = [partial(_where.set_current_test, None)]
+        self._dbtestcase_leaving = leaving  # the last first
         self._dbtestcase_find_target()
         self._dbtestcase_remove()
         sessions.warn(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
-        leaving(_bound_class, type(self))
+        leaving.append(partial(_bound_class, type(self)))
         strategy = self._dbtestcase_strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
-        leaving(strategy.end, self, databases)
+        leaving.append(partial(strategy.end, self, databases))
         strategy.begin(self, databases)
-        leaving(self._dbtestcase_free)
+        leaving.append(self._dbtestcase_free)
         for attribute, value in self._dbtestcase_loaded.items():
             vars(self).setdefault(attribute, value)
-        leaving(self._dbtestcase_target.enter_context(self.push_app_context))
-        leaving(self._dbtestcase_remove)
-        leaving(shown_queries.keep(self))
+        leaving.append(self._dbtestcase_target.enter_context(self.push_app_context))
+        leaving.append(self._dbtestcase_remove)
+        leaving.append(shown_queries.keep(self))
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
         with report.leaving():
-            self._dbtestcase_leaving.close()
+            _run_all(self._dbtestcase_leaving)
 
     def _dbtestcase_find_target(self) -> None:
         if type(self) not in _targets:  # setUpClass() was overridden without super()
@@ -170,20 +170,17 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         own = suite.own_target(self, _targets.get(type(self)))
         if own is not None:
             self._dbtestcase_own = own
-            self._dbtestcase_leaving.callback(own.close)
-        if self._dbtestcase_target is None:
+            self._dbtestcase_leaving.append(own.close)
+        target = self._dbtestcase_target = own or _targets.get(type(self))
+        if target is None:
             raise suite.no_target(self)
-        suite.resolve(self, self._dbtestcase_target)
+        suite.resolve(self, target)
 
     # --- what the steps are made of -------------------------------------------------------------
 
-    @property
-    def _dbtestcase_target(self) -> Any:
-        return self._dbtestcase_own or _targets.get(type(self))
-
     @classmethod
     def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
-        return case._dbtestcase_target if case is not None else _targets.get(cls)
+        return getattr(case, "_dbtestcase_target", None) or _targets.get(cls)
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())
@@ -242,6 +239,16 @@ def leave(cls: type) -> None:
             target.close()
 
 
+def _run_all(steps: List[Callable[[], Any]]) -> None:
+    """Take the steps, the last first, whatever they raise; the last error tells of the others."""
+    try:
+        while steps:
+            steps.pop()()
+    finally:
+        if steps:
+            _run_all(steps)
+
+
 def _bound_class(cls: Any) -> None:
     """Hold what a class does between its tests to the same bounds as the tests."""
     target = _targets.get(cls)
@@ -249,7 +256,7 @@ def _bound_class(cls: Any) -> None:
         sessions.end_test()
         return
     controls = clearing.controls(target.databases)
-    sessions.begin_test(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
+    sessions.begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
 
 
 def leave_other_classes(cls: type) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import Any, Callable
 
 from sqlalchemy.pool import NullPool
 
@@ -46,15 +46,11 @@ class Checkout:
 
     def commit(self) -> None:
         """Keep what was written through this check-out, within the outer transaction."""
-        if not self.closed:
-            self._outer.savepoints.commit(self)
-        vars(self).update(_doomed=False, _used=False)
+        self._end(self._outer.savepoints.commit)
 
     def rollback(self) -> None:
         """Undo what was written through this check-out since its last commit."""
-        if not self.closed:
-            self._outer.savepoints.rollback(self)
-        vars(self).update(_doomed=False, _used=False)
+        self._end(self._outer.savepoints.rollback)
 
     reset = rollback
 
@@ -142,6 +138,13 @@ class Checkout:
         elif value != getattr(self, name):
             self._refuse(name)(value)
 
+    def _end(self, end: Callable[[Any], None]) -> None:
+        """End what was begun since the last end, if anything was."""
+        if self._used or not self._active:  # what listeners run is not told
+            if not self.closed:
+                end(self)
+            vars(self).update(_doomed=False, _used=False)
+
     def _refuse(self, name: str) -> Any:
         def refuse(*arguments: Any, **options: Any) -> None:
             if name.startswith("tpc_"):
@@ -176,6 +179,8 @@ class SharedPool(NullPool):
 
     :param former: the engine's own pool, whose listeners go on to be called.
     """
+
+    settled = True  # by the transaction, which ends with the test
 
     def __init__(self, former: Any) -> None:
         super().__init__(

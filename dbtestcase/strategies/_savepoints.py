@@ -46,10 +46,11 @@ class Savepoints:
         with self._lock:
             if self._failed_owner is not None:
                 self._recover_from_another(owner)
-            entry = self._find(owner)
-            if entry is not None and entry.wrote and entry is self._stack[-1]:
+            last = self._stack[-1] if self._stack else None
+            if last is not None and last.owner is owner and last.wrote:
                 if kind != _statement.DEFINE:
                     return  # nothing to do for most statements
+            entry = self._find(owner)
             if kind == _statement.READ:
                 if entry is None and self._stack:
                     self._push(owner)  # in case it fails, so that it takes nobody's rows along
