@@ -157,7 +157,8 @@ def _settle(dbapi: Any, record: Any, test: Running) -> None:
     else:
         _run(dbapi, settings.rename(test.label))
     session.name = test.label
-    session.reported = _compat.reported_settings(dbapi)
+    if session.reported is None:  # else it is what it was at the end of the test before
+        session.reported = _compat.reported_settings(dbapi)
 
 
 def _set_back(dbapi: Any, session: _Session) -> None:
@@ -174,7 +175,7 @@ def _run(dbapi: Any, sql: str) -> Any:
     """
     try:
         before = _compat.set_autocommit(dbapi)
-        cursor = dbapi.cursor()
+        cursor = _compat.plain_cursor(dbapi)
         cursor.execute(sql)
         row = cursor.fetchone() if cursor.description else None
         cursor.close()
@@ -183,7 +184,7 @@ def _run(dbapi: Any, sql: str) -> Any:
         if dbapi.closed:
             raise sa.exc.DisconnectionError(str(error)) from error
         raise
-    return tuple(row.values() if isinstance(row, dict) else row or ())
+    return tuple(row or ())
 
 
 def _executing(context: Any, statement: str) -> None:

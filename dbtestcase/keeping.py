@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 import unittest
 import zlib
 from typing import Any, List
 
-from . import _compat, clearing, report, safeguard, sessions
+from . import _compat, _environment, clearing, report, safeguard, sessions
 
 VARIABLE = "DBTESTCASE_KEEP_FAILED"
 
@@ -21,7 +20,7 @@ _FAILED_PARTS = "_dbtestcase_failed_parts"  # errors of its sub-tests
 
 def is_wanted(case: Any) -> bool:
     """Tell whether the rows of a test are to be kept if it fails."""
-    return bool(case.keep_failed or os.environ.get(VARIABLE, "0") not in ("", "0"))
+    return bool(case.keep_failed or _environment.is_on(VARIABLE))
 
 
 def failed(case: Any, error: BaseException, expected: bool) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, List
 
-from . import _compat
+from . import _compat, _environment
 from .assertions import queries
 from .assertions._describe import count
 from .assertions._recorder import QueryRecorder, RecordedQuery
@@ -18,7 +17,7 @@ _MOST = 30  # the last ones: they are what led to the failure
 
 def are_wanted(case: Any) -> bool:
     """Tell whether failures of a test are to show its queries."""
-    return bool(case.show_queries or os.environ.get(VARIABLE, "0") not in ("", "0"))
+    return bool(case.show_queries or _environment.is_on(VARIABLE))
 
 
 def keep(case: Any) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Optional, Tuple, Type
 
@@ -27,6 +28,7 @@ def refusal(target: Any, identity: Identity, allowed: Tuple[str, ...]) -> Option
     return target.refusal() or _refusal(identity, allowed)
 
 
+@functools.lru_cache(maxsize=100)
 def _refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
     if identity.private:
         return None

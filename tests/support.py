@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -10,11 +11,12 @@ import os
 import subprocess
 import sys
 import unittest
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
+from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import _compat
+from dbtestcase import _compat, _environment
 from dbtestcase.server import temporary_postgresql
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -83,6 +85,17 @@ def imported(name: str) -> Any:
     """Return a module; the tests of the module that asks for it are skipped where it is missing."""
     require(name)
     return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Run the block as in a process that was started with these variables."""
+    _environment.setting.cache_clear()
+    try:
+        with mock.patch.dict(os.environ, variables):
+            yield
+    finally:
+        _environment.setting.cache_clear()
 
 
 def run_case(case: type, *names: str) -> unittest.TestResult:

@@ -214,7 +214,7 @@ class KeepingTest(Claims):
         with mock.patch.object(keeping, "_keep") as keep:
             support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertFalse(keep.called)
-            with mock.patch.dict(os.environ, {keeping.VARIABLE: "1"}):
+            with support.environment(**{keeping.VARIABLE: "1"}):
                 keep.return_value = "kept"
                 support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertTrue(keep.called)

@@ -1,6 +1,5 @@
 import contextlib
 import io
-import os
 import unittest
 from unittest import mock
 
@@ -52,7 +51,7 @@ class Modes:
         self.assertEqual(self.run_mode("compare"), ([], 3))
 
     def test_the_environment_decides_for_a_whole_run(self):
-        with mock.patch.dict(os.environ, DBTESTCASE_RECREATE="always"):
+        with support.environment(DBTESTCASE_RECREATE="always"):
             self.assertEqual(self.run_mode("verified"), ([], 3))
 
     def test_another_mode_is_an_error_that_lists_the_modes(self):

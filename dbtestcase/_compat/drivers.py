@@ -177,14 +177,25 @@ def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) 
 
 
 def plain_cursor(dbapi: Any) -> Any:
-    """Open a PostgreSQL cursor whose rows are tuples, whatever the connection's default is."""
+    """Open a PostgreSQL cursor whose rows are tuples, whatever the connection's default is.
+
+    In psycopg2 past what the connection's own class makes of cursors.
+    """
     if hasattr(dbapi, "server_cursor_factory"):
         from psycopg.rows import tuple_row
 
         return dbapi.cursor(row_factory=tuple_row)
-    from psycopg2.extensions import cursor
-
+    connection, cursor = _psycopg2_classes()
+    if isinstance(dbapi, connection):
+        return connection.cursor(dbapi, cursor_factory=cursor)
     return dbapi.cursor(cursor_factory=cursor)
+
+
+@functools.lru_cache(maxsize=None)
+def _psycopg2_classes() -> Tuple[Any, Any]:
+    from psycopg2 import extensions
+
+    return extensions.connection, extensions.cursor
 
 
 def run_script(cursor: Any, sql: str) -> List[Any]:

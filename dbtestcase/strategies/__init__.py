@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+import functools
+from typing import Any, Callable, List, Optional, Tuple
 
 from ..errors import ConfigurationError
 
@@ -49,17 +50,18 @@ def strategy_of(case_class: type) -> Strategy:
     :raises ConfigurationError: if there is none of that name.
     """
     name = getattr(case_class, "reset", None)
-    if name is None:
-        return NullStrategy()
-    if name == "recreate":
-        from .recreate import RecreateStrategy
+    meant = [strategy for asked, strategy in _strategies() if asked == name]
+    if not meant:
+        raise ConfigurationError(
+            "%s.reset is %r; it can be 'recreate' (as good as drop and create), 'rollback' (an"
+            " outer transaction), or None (leave the data alone)." % (case_class.__name__, name)
+        )
+    return meant[0]()
 
-        return RecreateStrategy()
-    if name == "rollback":
-        from .rollback import RollbackStrategy
 
-        return RollbackStrategy()
-    raise ConfigurationError(
-        "%s.reset is %r; it can be 'recreate' (as good as drop and create), 'rollback' (an outer"
-        " transaction), or None (leave the data alone)." % (case_class.__name__, name)
-    )
+@functools.lru_cache(maxsize=None)
+def _strategies() -> List[Tuple[Optional[str], Callable[[], Strategy]]]:
+    from .recreate import RecreateStrategy
+    from .rollback import RollbackStrategy
+
+    return [("recreate", RecreateStrategy), ("rollback", RollbackStrategy), (None, NullStrategy)]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import os
 import weakref
 from typing import Any, List, Optional
 
-from .. import build, clearing, progress
+from .. import _environment, build, clearing, progress
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from . import Strategy
 
@@ -47,7 +46,7 @@ class RecreateStrategy(Strategy):
 
 
 def _mode_of(case: Any) -> str:
-    mode = os.environ.get("DBTESTCASE_RECREATE") or case.recreate
+    mode = _environment.setting("DBTESTCASE_RECREATE") or case.recreate
     if mode not in _MODES:
         raise ConfigurationError(
             "%s.recreate is %r; it can be %s." % (type(case).__name__, mode, " or ".join(_MODES))

@@ -17,7 +17,6 @@ from .questions import CATALOG, LEFT_MARK
 from .rows import Found, Rows, read_found
 from .tables import Tables
 from .transactions import settled
-from .watching import key_of
 
 # What says nothing about the rows: lost connections, waits that took too long, deadlocks, a server
 # that shuts down or is full.
@@ -114,7 +113,7 @@ class Baseline:
 
         :return: what was found, and what the ledger had counted before.
         """
-        counted = LEDGER.counted(key_of(control._dbapi))
+        counted = LEDGER.counted(control.key)
         point = self.proof.point
         if point is not None and point is self._clean and counted == point.counted:
             found = self.rows.look_first(control, others)
@@ -133,7 +132,7 @@ class Baseline:
                 self.proof.end()
                 return sentence
             found.sizes.update(self.rows.look_exactly(control).sizes)
-        self.proof.begin(key_of(control._dbapi), found.snapshot)
+        self.proof.begin(control.key, found.snapshot)
         return None
 
     def matches(self, control: Control) -> Optional[str]:

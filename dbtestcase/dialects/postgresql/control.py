@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ... import _compat
+from . import watching
 
 # What a role, a database or an option may have set is set back, so that every statement of ours
 # means the same everywhere; rows are read and written in forms that lose nothing.
@@ -49,6 +50,7 @@ class Control:
         self._fairy = fairy
         self._dbapi = _compat.dbapi_connection(fairy)
         self.location = _compat.location(self._dbapi)
+        self.key = watching.key_of(self._dbapi)
         _compat.set_autocommit(self._dbapi)
         self.settle()
         ((self.pid, self.superuser, self.server_version, self.database),) = self.execute(

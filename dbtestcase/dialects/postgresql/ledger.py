@@ -152,11 +152,13 @@ class Transaction:
         """Count the transaction, which is committed or rolled back."""
         if self._ids:
             self._ledger.ended(self, self._key, self._ids if self._harmless else 0)
-        self._reset()
+        if self._ids or not self._harmless or len(self._savepoints) > 1:
+            self._reset()
 
     def lost(self) -> None:
         """Do not count the transaction, as its end is not known."""
-        self._harmless = False
+        if self._ids:
+            self._harmless = False
         self.over()
 
     def _has_id(self) -> None:

@@ -72,9 +72,10 @@ _sessions: "WeakKeyDictionary[Control, Prepared]" = WeakKeyDictionary()
 
 def session(control: Control) -> Prepared:
     """Return what is prepared on this control connection, making it ready at the first call."""
-    if control not in _sessions:
-        _sessions[control] = Prepared(control)
-    return _sessions[control]
+    known = _sessions.get(control)
+    if known is None:
+        known = _sessions[control] = Prepared(control)
+    return known
 
 
 def name_of(control: Control, sql: str, types: str = "") -> str:

@@ -84,13 +84,14 @@ class _WatchingConnection:
     def cursor(self, name: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
         if self._dbtestcase_ignored:
             return super().cursor(name, cursor_factory=cursor_factory, **kwargs)  # type: ignore[misc]
-        factory = cursor_factory or self.cursor_factory or _plain_cursor()
-        if isinstance(factory, type) and issubclass(factory, _plain_cursor()):
-            factory = _watched_cursor(factory)
-        else:
+        factory = cursor_factory or self.cursor_factory
+        watched = _watched_cursor(factory)
+        if watched is None:
             _lose(self)
             self._dbtestcase_transaction = None
-        return super().cursor(name, cursor_factory=factory, **kwargs)  # type: ignore[misc]
+        return super().cursor(  # type: ignore[misc]
+            name, cursor_factory=watched or factory, **kwargs
+        )
 
     def commit(self) -> None:
         _end(self, super().commit)  # type: ignore[misc]
@@ -125,13 +126,6 @@ class _WatchingConnection:
         _tell_prepared(str(self._dbtestcase_xid))
 
 
-@functools.lru_cache(maxsize=None)
-def _plain_cursor() -> Any:
-    from psycopg2 import extensions
-
-    return extensions.cursor
-
-
 def _end(connection: Any, end: Any) -> None:
     transaction = connection._dbtestcase_transaction
     try:
@@ -157,7 +151,15 @@ def _unknown(connection: Any) -> None:
 
 @functools.lru_cache(maxsize=None)
 def _watched_cursor(factory: Any) -> Any:
-    """Return a class of cursors that take note, and are otherwise what the factory makes."""
+    """Return a class of cursors that take note, and are otherwise what the factory makes.
+
+    :param factory: ``None`` for the driver's own; with a function there is no such class.
+    """
+    from psycopg2 import extensions
+
+    factory = factory or extensions.cursor
+    if not isinstance(factory, type) or not issubclass(factory, extensions.cursor):
+        return None
     if issubclass(factory, _Watching):
         return factory
     watched: type = type(factory.__name__, (_Watching, factory), {"__module__": factory.__module__})
@@ -217,7 +219,9 @@ class _Watching:
             known = known and isinstance(error, Exception)
             raise
         else:
-            transaction.ran(self.query, self.rowcount, _is_standard(self))  # type: ignore
+            query = self.query or b""  # type: ignore[attr-defined]
+            standard = b"\\" in query and _is_standard(self)
+            transaction.ran(query, self.rowcount, standard)  # type: ignore[attr-defined]
             return result
         finally:
             if not known:
