@@ -241,6 +241,15 @@ class SuspectTest(LedgerCase):
 
         self.assert_noticed(work)
 
+    def test_ddl_elsewhere_after_a_savepoint_in_which_nothing_was_written(self):
+        def work():
+            for query in ("SAVEPOINT a", "INSERT INTO person (name) VALUES ('a')"):
+                with self.raw() as connection:
+                    connection.cursor().execute(query)
+            self.run_sql("CREATE TABLE x (a int)")
+
+        self.assert_noticed(work)
+
     def test_ddl_in_the_transaction_that_writes(self):
         for query in (
             "CREATE TABLE x (a int)",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 import sqlalchemy.orm
 
 from dbtestcase import DatabaseTestCase, _compat
+from dbtestcase.testcase import _run_all
 from tests import models, support
 from tests.models import count
 
@@ -404,6 +406,19 @@ class LifeContract:
 
         self.assertPasses(Case)
 
+    def test_they_are_given_before_the_test_is_set_up_as_well(self):
+        outer = self
+
+        class Case(self.base()):
+            def setUp(self):
+                self.given = self.db, self.session
+                super().setUp()
+
+            def test_one(self):
+                self.assertEqual(self.given, (outer.db, outer.db.session))
+
+        self.assertPasses(Case)
+
     def test_config_and_engines_are_as_before_when_the_class_is_over(self):
         before = dict(self.app.config)
 
@@ -545,6 +560,25 @@ class PostgreSQLLifeTest(LifeContract, support.Outcomes):
             self.assertEqual(
                 [each.name for each in self.db.session.query(self.models.Author)], ["customer"]
             )
+
+
+class StepsTest(unittest.TestCase):
+    """What a test leaves by."""
+
+    def test_all_steps_are_taken_the_last_first_whatever_they_raise(self):
+        taken = []
+
+        def step(name, error):
+            taken.append(name)
+            if error is not None:
+                raise error
+
+        errors = [None, KeyError("second"), None, ValueError("fourth")]
+        steps = [functools.partial(step, number, each) for number, each in enumerate(errors)]
+        with self.assertRaises(KeyError) as caught:
+            _run_all(steps)
+        self.assertEqual(taken, [3, 2, 1, 0])
+        self.assertIs(caught.exception.__context__, errors[3])
 
 
 class SQLiteFileLifeTest(LifeContract, support.Outcomes):
