@@ -70,18 +70,19 @@ def check(
     :raises UnsupportedDatabaseError: if any engine is of a kind that cannot be reset.
     :raises ServerError: if a server cannot be reached.
     """
-    kinds = {key: dialects.of_engine(engine) for key, engine in target.engines.items()}
+    engines = target.engines
+    kinds = {key: dialects.of_engine(engine) for key, engine in engines.items()}
     names = tuple(allowed)
     identities = {}
-    for key, engine in target.engines.items():
-        identities[key] = _identify(kinds[key], engine, owner, target.origin(key), names)
+    for key, engine in engines.items():
+        identities[key] = _identify(kinds[key], engine, owner, names, target, key)
         reason = refusal(target, identities[key], names)
         if reason:
             raise UnsafeDatabaseError(
                 refusal_text(owner, identities[key], key, target, engine, reason)
             )
     databases: List[CheckedDatabase] = []
-    for key, engine in target.engines.items():
+    for key, engine in engines.items():
         try:
             database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
         except Exception as error:
@@ -121,7 +122,7 @@ def close_all() -> None:
 
 
 def _identify(
-    kind: Any, engine: Any, owner: str, origin: str, allowed: Tuple[str, ...]
+    kind: Any, engine: Any, owner: str, allowed: Tuple[str, ...], target: Any, key: Any
 ) -> Identity:
     known = _known.get(engine)
     if known is not None and known[0] == _compat.url_key(engine.url):
@@ -137,7 +138,7 @@ def _identify(
     except DatabaseTestCaseError:
         raise
     except Exception as error:
-        raise unreachable(error, engine, owner, origin) from error
+        raise unreachable(error, engine, owner, target.origin(key)) from error
     _known[engine] = (_compat.url_key(engine.url), identity)
     return identity
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from . import (
+    _classes,
     _compat,
     _where,
     build,
@@ -27,9 +28,6 @@ from .misuse import MisuseChecks
 from .outcomes import WatchedRuns
 from .strategies import strategy_of
 from .target import Target
-
-# The target of each class that is running; a class that was set up is in it until it is left.
-_targets: Dict[type, Target] = {}
 
 
 class DatabaseMixin(WatchedRuns, MisuseChecks):
@@ -99,13 +97,13 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
-        leave_other_classes(cls)
+        _classes.leave_others(cls)
         locks.watch()
         target = suite.class_target(cls)
         if target is None:
             return  # made by each test
-        _targets[cls] = target
-        _compat.add_class_cleanup(cls, lambda: leave(cls))
+        _classes.enter(cls, target)
+        _compat.add_class_cleanup(cls, lambda: _classes.leave(cls))
         try:
             case = _bare_instance(cls)
             case._dbtestcase_own = case._dbtestcase_target = target
@@ -116,14 +114,14 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
                 target.databases = case._dbtestcase_check(cls.__name__)
                 case._dbtestcase_build(target.databases)
         except BaseException:
-            leave(cls)
+            _classes.leave(cls)
             raise
 
     @classmethod
     def tearDownClass(cls) -> None:
         super().tearDownClass()  # type: ignore[misc]
         if not _compat.has_class_cleanups(cls):
-            leave(cls)
+            _classes.leave(cls)
 
     # --- the test: remove, reset, run, remove ---------------------------------------------------
 
@@ -146,7 +144,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         self._dbtestcase_remove()
         sessions.warn(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
-        leaving.append(partial(_bound_class, type(self)))
+        leaving.append(partial(_classes.pause, type(self)))
         strategy = self._dbtestcase_strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
@@ -165,13 +163,14 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
             _run_all(self._dbtestcase_leaving)
 
     def _dbtestcase_find_target(self) -> None:
-        if type(self) not in _targets:  # setUpClass() was overridden without super()
+        if _classes.target_of(type(self)) is None:  # also after a setUpClass() without super()
             type(self)._dbtestcase_open_class()
-        own = suite.own_target(self, _targets.get(type(self)))
+        shared = _classes.target_of(type(self))
+        own = suite.own_target(self, shared)
         if own is not None:
             self._dbtestcase_own = own
             self._dbtestcase_leaving.append(own.close)
-        target = self._dbtestcase_target = own or _targets.get(type(self))
+        target = self._dbtestcase_target = own or shared
         if target is None:
             raise suite.no_target(self)
         suite.resolve(self, target)
@@ -180,7 +179,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     @classmethod
     def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
-        return getattr(case, "_dbtestcase_target", None) or _targets.get(cls)
+        return getattr(case, "_dbtestcase_target", None) or _classes.target_of(cls)
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())
@@ -228,17 +227,6 @@ class DatabaseTestCase(
     """A ``unittest.TestCase`` whose tests each start with a database that is as good as new."""
 
 
-def leave(cls: type) -> None:
-    """Undo what a class loaded and dispose of what it made; harmless a second time."""
-    target = _targets.pop(cls, None)
-    if target is not None:
-        try:
-            target.remove_session()
-        finally:
-            sessions.end_test()
-            target.close()
-
-
 def _run_all(steps: List[Callable[[], Any]]) -> None:
     """Take the steps, the last first, whatever they raise; the last error tells of the others."""
     try:
@@ -247,22 +235,6 @@ def _run_all(steps: List[Callable[[], Any]]) -> None:
     finally:
         if steps:
             _run_all(steps)
-
-
-def _bound_class(cls: Any) -> None:
-    """Hold what a class does between its tests to the same bounds as the tests."""
-    target = _targets.get(cls)
-    if target is None:
-        sessions.end_test()
-        return
-    controls = clearing.controls(target.databases)
-    sessions.begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
-
-
-def leave_other_classes(cls: type) -> None:
-    """Undo classes whose end never came, as on Python 3.7 after a set-up that failed."""
-    for other in [other for other in _targets if other is not cls]:
-        leave(other)
 
 
 def _bare_instance(cls: type) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy.engine.url import make_url
 
 from .contexts import current_app_context, current_request_context, pop_context_left_open
+from .cursors import last_rows, open_cursor_of_class, plain_cursor, run_script
 from .drivers import (
     ACTIVE,
     IDLE,
@@ -19,16 +20,12 @@ from .drivers import (
     dbapi_connection,
     driver_connections,
     isolation_level_name,
-    last_rows,
     last_sent,
     location,
     never_prepare,
-    open_cursor_of_class,
-    plain_cursor,
     prepared_name,
     reported_settings,
     roll_prepared_back,
-    run_script,
     set_autocommit,
     set_autocommit_again,
     sqlstate,

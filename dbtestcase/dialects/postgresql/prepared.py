@@ -78,15 +78,6 @@ def session(control: Control) -> Prepared:
     return known
 
 
-def name_of(control: Control, sql: str, types: str = "") -> str:
-    """Return the name of a statement, which is prepared for it.
-
-    :param sql: the statement, with ``$1`` for its arguments.
-    :param types: the types of the arguments, with commas between them.
-    """
-    return session(control).name(control, sql, types)
-
-
 def run(control: Control, sql: str, types: str = "", *arguments: str) -> Rows:
     """Run a statement, which is prepared for it, and return its rows.
 
@@ -98,9 +89,11 @@ def run(control: Control, sql: str, types: str = "", *arguments: str) -> Rows:
 def execution(control: Control, sql: str, types: str = "", *arguments: str) -> str:
     """Return how to run a statement, which is prepared for it.
 
+    :param sql: the statement, with ``$1`` for its arguments.
+    :param types: the types of the arguments, with commas between them.
     :param arguments: digits or text without quotes; nothing that a user wrote.
     """
-    name = name_of(control, sql, types)
+    name = session(control).name(control, sql, types)
     return "EXECUTE %s%s" % (name, arguments and "('%s')" % "','".join(arguments) or "")
 
 
