@@ -38,7 +38,7 @@ class Scope:
         if before is None or "_do_get" in vars(pool):
             return
         _compat.set_pool_timeout(pool, min(before, self.lock_timeout))
-        ordinary = pool._do_get
+        ordinary, ordinarily_anew = pool._do_get, pool.recreate
 
         def get() -> Any:
             try:
@@ -49,13 +49,18 @@ class Scope:
                 told = _blocked.dry_pool(_running, pool, error)
             raise told
 
-        pool._do_get = get
+        def recreate() -> Any:
+            anew = ordinarily_anew()
+            _compat.set_pool_timeout(anew, before)
+            return anew
+
+        pool._do_get, pool.recreate = get, recreate
         self._guarded.append((pool, before))
 
     def release(self) -> None:
         """Let the pools wait as long as they did before."""
         for pool, seconds in self._guarded:
-            del pool._do_get
+            del pool._do_get, pool.recreate
             _compat.set_pool_timeout(pool, seconds)
         del self._guarded[:]
 

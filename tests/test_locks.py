@@ -82,6 +82,20 @@ class InsideATest(Shop):
             each.close()
         engine.connect().close()
 
+    def test_a_pool_made_anew_in_a_test_waits_as_long_as_the_one_before(self) -> None:
+        engine = self.make_engine(pool_size=1, max_overflow=0)
+        sessions.begin_test([engine], NAME, 0.2)
+        for _ in range(2):
+            engine.connect().close()
+            engine.dispose()
+        kept = engine.connect()
+        with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % NAME):
+            engine.connect()
+        sessions.end_test()
+        self.assertFalse({"_do_get", "recreate"} & set(vars(engine.pool)))
+        self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
+        kept.close()
+
     def test_a_dry_pool_is_bounded_and_named_by_each_test_anew(self) -> None:
         engine, other = self.make_engine(pool_size=1, max_overflow=0), self.make_engine()
         kept = engine.connect()
