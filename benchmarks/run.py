@@ -61,7 +61,7 @@ def main() -> int:
 
 def read_options() -> Any:
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less exact, in a minute or two")
+    parser.add_argument("--quick", action="store_true", help="far less exact, in minutes")
     parser.add_argument("--tables", default="10,50,200", help="how many tables: %(default)s")
     parser.add_argument("--written", default="0,1,5,all", help="written by a test: %(default)s")
     parser.add_argument("--fsync", default="off,on", help="of the servers: %(default)s")
@@ -72,6 +72,7 @@ def read_options() -> Any:
     options.fsync = [word == "on" for word in options.fsync.split(",")]
     options.tables = [int(number) for number in options.tables.split(",")]
     options.resets = options.resets or (RESETS // 10 if options.quick else RESETS)
+    options.rounds = 1 if options.quick else options.rounds
     return options
 
 
