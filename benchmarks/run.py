@@ -24,7 +24,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # About how long the rounds may take on one server, by the number of tables at most.
 SECONDS = ((10, 20.0), (50, 80.0), (200, 160.0))
 QUICK = 0.15
-RESETS = 5000
+ROUNDS, RESETS = 3, 5000
 
 began = time.monotonic()
 
@@ -65,14 +65,14 @@ def read_options() -> Any:
     parser.add_argument("--tables", default="10,50,200", help="how many tables: %(default)s")
     parser.add_argument("--written", default="0,1,5,all", help="written by a test: %(default)s")
     parser.add_argument("--fsync", default="off,on", help="of the servers: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="of slow subjects: %(default)s")
+    parser.add_argument("--rounds", type=int, help="of slow subjects: %d" % ROUNDS)
     parser.add_argument("--resets", type=int, help="tests of the long suite: %d" % RESETS)
     parser.add_argument("--output", default=FOLDER, help="folder for the results")
     options = parser.parse_args()
     options.fsync = [word == "on" for word in options.fsync.split(",")]
     options.tables = [int(number) for number in options.tables.split(",")]
     options.resets = options.resets or (RESETS // 10 if options.quick else RESETS)
-    options.rounds = 1 if options.quick else options.rounds
+    options.rounds = options.rounds or (1 if options.quick else ROUNDS)
     return options
 
 
