@@ -130,7 +130,7 @@ def _is_spoiled(record: Any, session: _Session) -> bool:
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
-    if getattr(fairy._pool, "settled", False):
+    if getattr(fairy._pool, "settled", False):  # in an outer transaction
         return
     session, test = record.info.get(_INFO), running()
     if session is not None and session.spoiled_by not in (None, test):

@@ -388,13 +388,22 @@ class SuspectTest(LedgerCase):
     def test_cursors_that_are_not_psycopg2_s_own(self):
         from psycopg2.extensions import cursor as plain
 
-        def work():
-            with self.raw() as connection:
-                connection.cursor().execute(INSERT, {"name": "a"})
-                cursor = connection.cursor(cursor_factory=lambda *args, **kw: plain(*args, **kw))
-                cursor.execute("CREATE TABLE x (a int)")
+        class Factory:
+            __hash__ = None
 
-        self.assert_noticed(work)
+            def __call__(self, *args, **kw):
+                return plain(*args, **kw)
+
+        for factory in (lambda *args, **kw: plain(*args, **kw), Factory()):
+            self.setUp()
+
+            def work(factory=factory):
+                with self.raw() as connection:
+                    connection.cursor().execute(INSERT, {"name": "a"})
+                    cursor = connection.cursor(cursor_factory=factory)
+                    cursor.execute("CREATE TABLE x (a int)")
+
+            self.assert_noticed(work)
 
     def test_other_ways_to_run_a_function(self):
         def copies(cursor):

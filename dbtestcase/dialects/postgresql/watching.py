@@ -85,7 +85,8 @@ class _WatchingConnection:
         if self._dbtestcase_ignored:
             return super().cursor(name, cursor_factory=cursor_factory, **kwargs)  # type: ignore[misc]
         factory = cursor_factory or self.cursor_factory
-        watched = _watched_cursor(factory)
+        is_class = factory is None or isinstance(factory, type)
+        watched = _watched_cursor(factory) if is_class else None
         if watched is None:
             _lose(self)
             self._dbtestcase_transaction = None
@@ -151,14 +152,14 @@ def _unknown(connection: Any) -> None:
 
 @functools.lru_cache(maxsize=None)
 def _watched_cursor(factory: Any) -> Any:
-    """Return a class of cursors that take note, and are otherwise what the factory makes.
+    """Return a class of cursors that take note, and are otherwise what a class makes.
 
-    :param factory: ``None`` for the driver's own; with a function there is no such class.
+    :param factory: ``None`` for the driver's own.
     """
     from psycopg2 import extensions
 
     factory = factory or extensions.cursor
-    if not isinstance(factory, type) or not issubclass(factory, extensions.cursor):
+    if not issubclass(factory, extensions.cursor):
         return None
     if issubclass(factory, _Watching):
         return factory
