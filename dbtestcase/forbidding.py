@@ -19,7 +19,7 @@ from typing import Any, Iterator, Optional
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
-from . import _compat, _where
+from . import _compat, _environment, _where
 from .errors import ConfigurationError
 
 VARIABLE = "DBTESTCASE_FORBID"
@@ -135,5 +135,5 @@ def _case_of(frame: FrameType) -> Any:
     return None
 
 
-if os.environ.get(VARIABLE, "0") not in ("", "0"):
+if _environment.is_on(VARIABLE):
     forbid_database_access()

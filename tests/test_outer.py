@@ -641,7 +641,7 @@ class PostgreSQLTest(ScenariosMixin, ThreadsMixin, OuterCase):
         engine.dispose()
 
     def test_an_engine_that_can_be_disposed_of_has_no_listeners_to_be_looked_for(self):
-        """SQLAlchemy looks for those of all events at each statement where an engine has one."""
+        # It would look for those of all events at each statement.
         self.assertIn(self.engine, _kept)
         self.assertNotIn("_has_events", vars(self.engine))
 
