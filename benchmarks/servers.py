@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dbtestcase import server
+from dbtestcase.server import temporary
 
 from . import placing
 
@@ -22,9 +22,9 @@ class Server:
     """
 
     def __init__(self, fsync: bool, shared: bool = False) -> None:
-        os.environ.pop(server.VARIABLE, None)
+        os.environ.pop(temporary.VARIABLE, None)
         placing.anywhere()
-        url = server.temporary_postgresql(database="postgres", settings=DURABLE if fsync else {})
+        url = temporary.temporary_postgresql(database="postgres", settings=DURABLE if fsync else {})
         self.fsync = fsync
         self._url = sa.engine.make_url(url).set(drivername="postgresql+psycopg2")
         self._engine = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
@@ -57,4 +57,4 @@ class Server:
     def close(self) -> None:
         """End the server."""
         self._engine.dispose()
-        server.stop_servers()
+        temporary.stop_servers()

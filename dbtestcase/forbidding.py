@@ -19,7 +19,7 @@ from typing import Any, Iterator, Optional
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
-from . import _compat, _environment, _where
+from . import _compat, where
 from .errors import ConfigurationError
 
 VARIABLE = "DBTESTCASE_FORBID"
@@ -88,7 +88,7 @@ def _require_database_test(database: str) -> None:
     name = case.__name__
     if case is not running:
         name += "." + running._testMethodName
-    line = _where.user_line()
+    line = where.user_line()
     raise ConfigurationError(
         "%s connects to %s%s, and plain test cases may not: forbid_database_access() or %s=1 is in"
         " force.\n"
@@ -135,5 +135,5 @@ def _case_of(frame: FrameType) -> Any:
     return None
 
 
-if _environment.is_on(VARIABLE):
+if where.is_on(VARIABLE):
     forbid_database_access()

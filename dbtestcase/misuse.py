@@ -8,8 +8,8 @@ import types
 import unittest
 from typing import Any, Callable
 
-from . import keeping
 from .errors import ConfigurationError
+from .evidence import kept_rows
 
 __unittest = True  # keeps the wrapper of a test out of the traceback of its failure
 
@@ -35,9 +35,9 @@ class MisuseChecks:
         name = self._testMethodName  # type: ignore[attr-defined]
         own = {each: vars(self)[each] for each in (name, "setUp") if each in vars(self)}
         self._dbtestcase_ready = False
-        keeping.forget(self)
+        kept_rows.forget(self)
         setattr(self, name, _requiring_setup(self, getattr(self, name)))
-        if keeping.is_wanted(self):
+        if kept_rows.is_wanted(self):
             self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
         try:
             return super().run(result)  # type: ignore[misc]
@@ -65,9 +65,9 @@ def _requiring_setup_sync(case: Any, method: Callable[..., Any], expected: bool)
         try:
             returned = method(*args, **kwargs)
         except BaseException as error:
-            keeping.failed(case, error, expected)
+            kept_rows.failed(case, error, expected)
             raise
-        keeping.ended(case)
+        kept_rows.ended(case)
         return returned
 
     return checked
@@ -81,9 +81,9 @@ def _requiring_setup_async(case: Any, method: Callable[..., Any], expected: bool
         try:
             returned = await method(*args, **kwargs)
         except BaseException as error:
-            keeping.failed(case, error, expected)
+            kept_rows.failed(case, error, expected)
             raise
-        keeping.ended(case)
+        kept_rows.ended(case)
         return returned
 
     return checked_async
@@ -96,7 +96,7 @@ def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except BaseException as error:
-            keeping.failed(case, error, False)
+            kept_rows.failed(case, error, False)
             raise
 
     return kept

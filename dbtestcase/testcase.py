@@ -10,24 +10,16 @@ import unittest
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
-from . import (
-    _classes,
-    _compat,
-    _where,
-    build,
-    clearing,
-    locks,
-    report,
-    safeguard,
-    sessions,
-    shown_queries,
-    suite,
-)
+from . import _compat, events, where
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
+from .connections import blockers, leftovers
+from .databases import build, check, clear
+from .declared import classes, suite
+from .declared.target import Target
+from .evidence import shown_queries
+from .evidence.outcomes import WatchedRuns
 from .misuse import MisuseChecks
-from .outcomes import WatchedRuns
 from .strategies import strategy_of
-from .target import Target
 
 
 class DatabaseMixin(WatchedRuns, MisuseChecks):
@@ -92,42 +84,42 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()  # type: ignore[misc]
-        with report.resetting(cls):
+        with events.during(events.RESET, cls):
             cls._dbtestcase_open_class()
 
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
-        _classes.leave_others(cls)
-        locks.watch()
+        classes.leave_others(cls)
+        blockers.watch()
         target = suite.class_target(cls)
         if target is None:
             return  # made by each test
-        _classes.enter(cls, target)
-        _compat.add_class_cleanup(cls, lambda: _classes.leave(cls))
+        classes.enter(cls, target)
+        _compat.add_class_cleanup(cls, lambda: classes.leave(cls))
         try:
             case = _bare_instance(cls)
             case._dbtestcase_own = case._dbtestcase_target = target
             suite.resolve(case, target)
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
-                sessions.warn(case._dbtestcase_freed())
+                leftovers.warn(case._dbtestcase_freed())
                 target.databases = case._dbtestcase_check(cls.__name__)
                 case._dbtestcase_build(target.databases)
         except BaseException:
-            _classes.leave(cls)
+            classes.leave(cls)
             raise
 
     @classmethod
     def tearDownClass(cls) -> None:
         super().tearDownClass()  # type: ignore[misc]
         if not _compat.has_class_cleanups(cls):
-            _classes.leave(cls)
+            classes.leave(cls)
 
     # --- the test: remove, reset, run, remove ---------------------------------------------------
 
     def setUp(self) -> None:
         self.addCleanup(self._dbtestcase_leave)  # type: ignore[attr-defined]
-        with report.resetting(self):
+        with events.during(events.RESET, self):
             self._dbtestcase_enter()
         super().setUp()
 
@@ -136,15 +128,15 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         super().tearDown()  # type: ignore[misc]
 
     def _dbtestcase_enter(self) -> None:
-        name = clearing.name_of(self)
-        _where.set_current_test(name)
-        leaving: List[Callable[[], Any]] = [partial(_where.set_current_test, None)]
+        name = clear.name_of(self)
+        where.set_current_test(name)
+        leaving: List[Callable[[], Any]] = [partial(where.set_current_test, None)]
         self._dbtestcase_leaving = leaving  # the last first
         self._dbtestcase_find_target()
         self._dbtestcase_remove()
-        sessions.warn(self._dbtestcase_freed())
+        leftovers.warn(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
-        leaving.append(partial(_classes.pause, type(self)))
+        leaving.append(partial(classes.pause, type(self)))
         strategy = self._dbtestcase_strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
@@ -159,13 +151,13 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
-        with report.leaving():
+        with events.during(events.LEAVING, self):
             _run_all(self._dbtestcase_leaving)
 
     def _dbtestcase_find_target(self) -> None:
-        if _classes.target_of(type(self)) is None:  # also after a setUpClass() without super()
+        if classes.target_of(type(self)) is None:  # also after a setUpClass() without super()
             type(self)._dbtestcase_open_class()
-        shared = _classes.target_of(type(self))
+        shared = classes.target_of(type(self))
         own = suite.own_target(self, shared)
         if own is not None:
             self._dbtestcase_own = own
@@ -179,7 +171,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     @classmethod
     def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
-        return getattr(case, "_dbtestcase_target", None) or _classes.target_of(cls)
+        return getattr(case, "_dbtestcase_target", None) or classes.target_of(cls)
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())
@@ -188,28 +180,28 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         if self._dbtestcase_target is not None:
             self._dbtestcase_target.remove_session()
 
-    def _dbtestcase_freed(self) -> List[sessions.Leak]:
-        return sessions.free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
+    def _dbtestcase_freed(self) -> List[leftovers.Leak]:
+        return leftovers.free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
 
     def _dbtestcase_free(self) -> None:
         left = self._dbtestcase_freed()
         if self.leaks == "error":
-            left += clearing.left_open(self._dbtestcase_databases, self)
+            left += clear.left_open(self._dbtestcase_databases, self)
         if left and self.leaks == "error":
-            sessions.note(left)
-            raise self.failureException(sessions.leak_text(left))  # type: ignore[attr-defined]
-        sessions.warn(left)
+            leftovers.note(left)
+            raise self.failureException(leftovers.leak_text(left))  # type: ignore[attr-defined]
+        leftovers.warn(left)
 
-    def _dbtestcase_check(self, owner: str) -> List[safeguard.CheckedDatabase]:
+    def _dbtestcase_check(self, owner: str) -> List[check.CheckedDatabase]:
         allowed = self.allowed_databases
-        databases = safeguard.check(
+        databases = check.check(
             self._dbtestcase_target,
             owner,
             allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed),
             lock_timeout=self.lock_timeout,
         )
-        sessions.begin_test(
-            self._dbtestcase_engines(), owner, self.lock_timeout, clearing.controls(databases)
+        leftovers.begin_test(
+            self._dbtestcase_engines(), owner, self.lock_timeout, clear.controls(databases)
         )
         return databases
 

@@ -13,7 +13,7 @@ import time
 import unittest
 from typing import Any, Dict, List, Optional
 
-from dbtestcase.commands._output import LABEL, WIDTH
+from dbtestcase.commands.output import LABEL, WIDTH
 from tests import support
 
 PATIENCE = 30

@@ -13,10 +13,10 @@ from typing import Any, List, Optional
 import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 
-from dbtestcase import _binaries, _compat
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase import _compat, binaries
+from dbtestcase.dialects.postgresql.catalog.properties import properties, restore_properties
 from dbtestcase.dialects.postgresql.drop import drop_everything
-from dbtestcase.dialects.postgresql.properties import properties, restore_properties
+from dbtestcase.dialects.postgresql.sessions.control import Control
 from dbtestcase.errors import ServerError
 from tests import support
 
@@ -40,7 +40,7 @@ def pg_dump() -> str:
     """Return the newest pg_dump: an older one refuses a newer server."""
     programs = glob.glob("/usr/lib/postgresql/*/bin/pg_dump")
     with contextlib.suppress(ServerError):
-        found = _binaries.find_binaries(_binaries.server_account())
+        found = binaries.find_binaries(binaries.server_account())
         programs.append(os.path.join(found.directory, "pg_dump"))
     return max(filter(os.path.exists, programs), key=major_version)
 

@@ -12,8 +12,9 @@ from typing import Any, Iterator, List
 
 import sqlalchemy as sa
 
-from dbtestcase import _compat, _where, locks, sessions
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase import _compat, where
+from dbtestcase.connections import blockers, leftovers
+from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
 
@@ -80,8 +81,8 @@ class Shop(unittest.TestCase):
         cls.url = _compat.url_text(_compat.url_with(plain, drivername="postgresql+%s" % cls.driver))
 
     def setUp(self) -> None:
-        sessions.watch()
-        locks.watch()
+        leftovers.watch()
+        blockers.watch()
         self.started = time.monotonic()
         self.engine = self.make_engine()
         self.control = Control(self.engine, BOUND)
@@ -93,10 +94,10 @@ class Shop(unittest.TestCase):
         self.begin()
 
     def begin(self, name: str = NAME) -> None:
-        self.addCleanup(_where.set_current_test, None)
-        self.addCleanup(sessions.end_test)
-        _where.set_current_test(name)
-        sessions.begin_test([self.engine], name, BOUND, {self.engine: self.control})
+        self.addCleanup(where.set_current_test, None)
+        self.addCleanup(leftovers.end_test)
+        where.set_current_test(name)
+        leftovers.begin_test([self.engine], name, BOUND, {self.engine: self.control})
 
     def make_engine(self, **options: Any) -> Any:
         engine = sa.create_engine(self.url, **options)
@@ -116,10 +117,10 @@ class Shop(unittest.TestCase):
         self.addCleanup(thread.join, 10)
         return thread
 
-    def reset(self, scoped: Any = (), **options: Any) -> List[sessions.Leak]:
+    def reset(self, scoped: Any = (), **options: Any) -> List[leftovers.Leak]:
         """Free what was left, look what is in the way, and drop the tables as a reset would."""
-        leaks = sessions.free([self.engine], scoped)
-        leaks += locks.ensure_free(
+        leaks = leftovers.free([self.engine], scoped)
+        leaks += blockers.ensure_free(
             self.control,
             self.database,
             NAME,

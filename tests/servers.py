@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 
 from dbtestcase import _compat
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.server.temporary import temporary_postgresql
 from tests.support import ROOT
 
 VARIABLE = "DBTESTCASE_POSTGRESQL_URL"

@@ -16,8 +16,8 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import _compat, _environment
-from dbtestcase.server import temporary_postgresql
+from dbtestcase import _compat, where
+from dbtestcase.server.temporary import temporary_postgresql
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -90,12 +90,12 @@ def imported(name: str) -> Any:
 @contextlib.contextmanager
 def environment(**variables: str) -> Iterator[None]:
     """Run the block as in a process that was started with these variables."""
-    _environment.setting.cache_clear()
+    where.setting.cache_clear()
     try:
         with mock.patch.dict(os.environ, variables):
             yield
     finally:
-        _environment.setting.cache_clear()
+        where.setting.cache_clear()
 
 
 def run_case(case: type, *names: str) -> unittest.TestResult:

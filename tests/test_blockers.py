@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dbtestcase import BlockedDatabaseError, _checkouts, locks
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase import BlockedDatabaseError
+from dbtestcase.connections import blockers, checkouts
+from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
 from .holding import BOUND, Shop, another_process
@@ -45,7 +46,7 @@ class Blockers(Shop):
 
     def test_a_reader_does_not_stand_against_emptying(self) -> None:
         with another_process(self.url, READ.text):
-            self.assertEqual(locks.ensure_free(self.control, self.database, "T.test"), [])
+            self.assertEqual(blockers.ensure_free(self.control, self.database, "T.test"), [])
 
     def test_another_process_that_ends_in_time_is_waited_for(self) -> None:
         with another_process(self.url, WRITE.text) as pid:
@@ -102,7 +103,7 @@ class Blockers(Shop):
 
         thread = self.in_thread(work)
         time.sleep(0.3)
-        pid = _checkouts.opened()[-1].dbapi.info.backend_pid
+        pid = checkouts.opened()[-1].dbapi.info.backend_pid
         self.assertNamed(
             r'pid %d "dbtestcase ShopTest.test_total" of this process, active for' % pid,
             r"its query: SELECT pg_sleep\(2.5\), 7",
@@ -132,7 +133,7 @@ class Blockers(Shop):
         control.execute("CREATE TABLE public.parent (id int)")
         with another_process(support.url_of("blocks_owned_test"), WRITE.text) as pid:
             with self.assertRaises(BlockedDatabaseError) as caught:
-                locks.ensure_free(control, "blocks_owned_test", "T.test", lock_timeout=0.2)
+                blockers.ensure_free(control, "blocks_owned_test", "T.test", lock_timeout=0.2)
         self.assertRegex(
             str(caught.exception),
             r'pid %d of role "postgres", its state and query are hidden from this role,'

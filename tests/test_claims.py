@@ -6,9 +6,11 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, claims, progress
-from dbtestcase.dialects.postgresql import DIALECT, claim
-from dbtestcase.dialects.postgresql.claim import LOCK
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, events
+from dbtestcase.databases import claims
+from dbtestcase.dialects.postgresql.claims import claim
+from dbtestcase.dialects.postgresql.claims.claim import LOCK
+from dbtestcase.dialects.postgresql.database import DIALECT
 from tests import models, support
 from tests.claiming import Claims, database_of, drop_all_of, said
 from tests.dropping import run
@@ -338,9 +340,9 @@ class StepsTest(Claims):
             claims.wait_for(self.connected(Vanished), "AuthorTest", "no reason")
 
     def test_the_report_is_told_what_is_said(self):
-        with mock.patch.object(progress.report, "notice") as notice, said():
-            progress.say("a sentence")
-        notice.assert_called_once_with("a sentence")
+        with mock.patch.object(events, "note") as notice, said():
+            events.say("a sentence")
+        notice.assert_called_once_with(events.NOTICE, text="a sentence")
 
     def test_a_run_that_copies_its_database_is_named_as_the_one_that_has_it(self):
         first, second = self.connected(), self.connected()

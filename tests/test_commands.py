@@ -11,9 +11,9 @@ import unittest
 
 import sqlalchemy as sa
 
-from dbtestcase.commands._output import Output
-from dbtestcase.dialects.postgresql import facts
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase.commands.output import Output
+from dbtestcase.dialects.postgresql.catalog import facts
+from dbtestcase.dialects.postgresql.sessions.control import Control
 from tests import support
 from tests.commanding import (
     Commands,

@@ -11,7 +11,8 @@ import unittest
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry, sqlite
 
-from dbtestcase import ConfigurationError, DatabaseTestCase, config
+from dbtestcase import ConfigurationError, DatabaseTestCase
+from dbtestcase.declared import config
 from tests import models, support
 
 

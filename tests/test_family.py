@@ -4,9 +4,10 @@ import unittest
 
 import sqlalchemy as sa
 
-from dbtestcase import claims
-from dbtestcase.dialects.postgresql import DIALECT, claim, family
-from dbtestcase.dialects.postgresql.databases import siblings
+from dbtestcase.databases import claims
+from dbtestcase.dialects.postgresql.claims import claim, family
+from dbtestcase.dialects.postgresql.claims.databases import siblings
+from dbtestcase.dialects.postgresql.database import DIALECT
 from tests import support
 from tests.commanding import databases, drop_databases, wait_until
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from dbtestcase import sessions
+from dbtestcase.connections import leftovers
 
 from . import support
 from .holding import Shop
@@ -221,7 +221,7 @@ class Freezes(Shop):
             kept.append((engine.connect(), engine.raw_connection()))
             kept[-1][0].execute(READ)
             kept[-1][1].cursor().execute("SELECT 1 FROM parent")
-            leaks = sessions.free([engine])
+            leaks = leftovers.free([engine])
             self.assertEqual(len(leaks), 2, number)
         self.assertEqual(engine.pool.checkedout(), 0)
         names = support.administer(

@@ -10,8 +10,11 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import DatabaseTestCase, keeping
-from dbtestcase.dialects.postgresql import DIALECT, control, copying
+from dbtestcase import DatabaseTestCase
+from dbtestcase.dialects.postgresql.claims import copying
+from dbtestcase.dialects.postgresql.database import DIALECT
+from dbtestcase.dialects.postgresql.sessions import control
+from dbtestcase.evidence import kept_rows
 from tests import running, support
 from tests.claiming import Claims, library, output_of, said, scenario
 from tests.holding import another_process
@@ -158,12 +161,12 @@ class KeepingTest(Claims):
 
     def test_rows_of_other_tests_are_not_kept(self):
         for name in ("test_passes", "test_skips_itself", "test_is_expected_to_fail"):
-            with mock.patch.object(keeping, "_keep") as keep:
+            with mock.patch.object(kept_rows, "_keep") as keep:
                 self.assertPasses(self.failing(), name)
                 self.assertFalse(keep.called, name)
 
     def test_what_pytest_raises_to_skip_and_an_interrupt_are_no_failures(self):
-        with mock.patch.object(keeping, "_keep") as keep:
+        with mock.patch.object(kept_rows, "_keep") as keep:
             for name in ("test_is_interrupted", "test_is_skipped_by_pytest"):
                 with contextlib.suppress(BaseException):
                     support.run_case(self.failing(), name)
@@ -185,13 +188,13 @@ class KeepingTest(Claims):
             self.kept_by(self.failing("LeavingOpen"), "test_is_an_error")
 
     def test_a_test_that_fails_twice_is_kept_once(self):
-        with mock.patch.object(keeping, "_keep", return_value="kept") as keep:
+        with mock.patch.object(kept_rows, "_keep", return_value="kept") as keep:
             support.run_case(self.failing("FailingTwice"), "test_is_an_error")
         self.assertEqual(keep.call_count, 1)
 
     def test_a_test_that_is_run_again_is_kept_again(self):
         case = self.failing()("test_is_an_error")
-        with mock.patch.object(keeping, "_keep", return_value="kept") as keep:
+        with mock.patch.object(kept_rows, "_keep", return_value="kept") as keep:
             for _ in range(2):
                 case.run(unittest.TestResult())
         self.assertEqual(keep.call_count, 2)
@@ -211,10 +214,10 @@ class KeepingTest(Claims):
         self.assertEqual(taken, [False])
 
     def test_nothing_is_kept_unless_it_is_asked_for(self):
-        with mock.patch.object(keeping, "_keep") as keep:
+        with mock.patch.object(kept_rows, "_keep") as keep:
             support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertFalse(keep.called)
-            with support.environment(**{keeping.VARIABLE: "1"}):
+            with support.environment(**{kept_rows.VARIABLE: "1"}):
                 keep.return_value = "kept"
                 support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertTrue(keep.called)
@@ -295,7 +298,7 @@ class KeepingTest(Claims):
 
     def test_a_long_name_is_cut_but_stays_its_own(self):
         case = self.failing()("test_fails")
-        name = keeping.name_of_copy(case, "é" * 40 + "_test")
+        name = kept_rows.name_of_copy(case, "é" * 40 + "_test")
         self.assertEqual(len(name.encode()), 63)
         self.assertTrue(name.startswith("é" * 20 + "_failed_"), name)
         self.assertTrue(name.endswith("_f2d7e0"), name)

@@ -8,8 +8,9 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.dialects.postgresql import harmless, ledger, watching
-from dbtestcase.dialects.postgresql.baseline import Baseline
+from dbtestcase.connections import drivers, statements
+from dbtestcase.dialects.postgresql.proof import ledger
+from dbtestcase.dialects.postgresql.reset.baseline import Baseline
 from tests.baselines import BaselineCase
 
 TABLES = (
@@ -27,7 +28,7 @@ class LedgerCase(BaselineCase):
 
     def setUp(self):
         super().setUp()
-        watching.watch()
+        drivers.subscribe(ledger.COUNTING)
         self.engine = sa.create_engine(_compat.url_with(self.url, drivername="postgresql+psycopg2"))
         self.addCleanup(self.engine.dispose)
 
@@ -435,7 +436,7 @@ class SuspectTest(LedgerCase):
 
     def test_many_threads_lose_no_count_and_add_none(self):
         baseline = self.take(*TABLES)
-        key = watching.key_of(self.control._dbapi)
+        key = self.control.key
         before = ledger.LEDGER.counted(key)
 
         def work(number):
@@ -455,14 +456,14 @@ class SuspectTest(LedgerCase):
 class HarmlessTest(unittest.TestCase):
     def test_what_was_read_before_a_function_was_known_is_read_again(self):
         query = b"SELECT known_to_write_from_now_on()"
-        self.assertEqual(harmless.verb(query), b"select")
-        harmless.forbid(frozenset(["known_to_write_from_now_on"]))
-        self.assertIsNone(harmless.verb(query))
+        self.assertEqual(statements.row_verb(query), b"select")
+        statements.forbid(frozenset(["known_to_write_from_now_on"]))
+        self.assertIsNone(statements.row_verb(query))
 
     def test_a_long_statement_is_read_as_a_short_one_is(self):
         long = b"SELECT '%s'" % (b"x" * 5000)
-        self.assertEqual(harmless.verb(long), b"select")
-        self.assertIsNone(harmless.verb(long + b"; DROP TABLE t"))
+        self.assertEqual(statements.row_verb(long), b"select")
+        self.assertIsNone(statements.row_verb(long + b"; DROP TABLE t"))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
-from dbtestcase import BlockedDatabaseError, _blocked, _compat, locks, sessions
-from dbtestcase.dialects.postgresql import locks as server
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase import BlockedDatabaseError, _compat
+from dbtestcase.connections import blockers, describe, leftovers
+from dbtestcase.contracts import Backend
+from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop, another_process
@@ -61,7 +62,7 @@ class InsideATest(Shop):
 
     def test_a_dry_pool_says_who_has_its_connections(self) -> None:
         engine = self.make_engine(pool_size=1, max_overflow=1)
-        sessions.begin_test([engine], NAME, 0.5)
+        leftovers.begin_test([engine], NAME, 0.5)
         kept = [engine.connect(), engine.connect()]
         started = time.monotonic()
         with self.assertRaises(BlockedDatabaseError) as caught:
@@ -76,7 +77,7 @@ class InsideATest(Shop):
             r" test_a_dry_pool_says_who_has_its_connections\n){2}"
             r"  Close what is not needed any more, or give the engine a larger pool_size.\Z",
         )
-        sessions.end_test()
+        leftovers.end_test()
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         for each in kept:
             each.close()
@@ -84,14 +85,14 @@ class InsideATest(Shop):
 
     def test_a_pool_made_anew_in_a_test_waits_as_long_as_the_one_before(self) -> None:
         engine = self.make_engine(pool_size=1, max_overflow=0)
-        sessions.begin_test([engine], NAME, 0.2)
+        leftovers.begin_test([engine], NAME, 0.2)
         for _ in range(2):
             engine.connect().close()
             engine.dispose()
         kept = engine.connect()
         with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % NAME):
             engine.connect()
-        sessions.end_test()
+        leftovers.end_test()
         self.assertFalse({"_do_get", "recreate"} & set(vars(engine.pool)))
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         kept.close()
@@ -100,13 +101,13 @@ class InsideATest(Shop):
         engine, other = self.make_engine(pool_size=1, max_overflow=0), self.make_engine()
         kept = engine.connect()
         for name in ("ShopTest.test_one", "ShopTest.test_two"):
-            sessions.begin_test([engine], name, 0.2)
+            leftovers.begin_test([engine], name, 0.2)
             with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % name):
                 engine.connect()
-        sessions.begin_test([engine], "ShopTest.test_three", 0.4)
+        leftovers.begin_test([engine], "ShopTest.test_three", 0.4)
         with self.assertRaisesRegex(BlockedDatabaseError, r"\AShopTest.test_three waited 0.4 s"):
             engine.connect()
-        sessions.begin_test([other], "OtherTest.test_four", 0.4)
+        leftovers.begin_test([other], "OtherTest.test_four", 0.4)
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         kept.close()
 
@@ -115,7 +116,7 @@ class InsideATest(Shop):
         support.administer("ALTER DATABASE blocks_full_test CONNECTION LIMIT 2")
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
         control = Control(engine, BOUND)
-        sessions.begin_test([engine], NAME, BOUND, {engine: control})
+        leftovers.begin_test([engine], NAME, BOUND, {engine: control})
         kept = engine.connect()
         with self.assertRaises(BlockedDatabaseError) as caught:
             engine.connect()
@@ -126,7 +127,7 @@ class InsideATest(Shop):
             r'  1 of role "app" on "blocks_full_test" by "dbtestcase ShopTest.test_total"\n',
         )
         kept.close()
-        sessions.end_test()
+        leftovers.end_test()
         control.close()
 
 
@@ -136,7 +137,7 @@ class InAReset(Shop):
     def failing(self, statement: str) -> BlockedDatabaseError:
         with self.assertRaises(Exception) as caught:
             self.control.execute(statement)
-        told = locks.blocked(
+        told = blockers.blocked(
             self.control, caught.exception, self.database, NAME, "DROP TABLE", BOUND
         )
         assert told is not None
@@ -160,14 +161,14 @@ class InAReset(Shop):
         with self.assertRaises(Exception) as caught:
             self.control.execute("SELECT nonsense")
         self.assertIsNone(
-            locks.blocked(self.control, caught.exception, self.database, NAME, "DROP", BOUND)
+            blockers.blocked(self.control, caught.exception, self.database, NAME, "DROP", BOUND)
         )
 
     def test_without_a_control_connection_less_is_said(self) -> None:
         error = sa.exc.OperationalError(
             "s", {}, Exception("FATAL: sorry, too many clients already")
         )
-        told = locks.blocked(None, error, self.database, NAME, "connecting", BOUND)
+        told = blockers.blocked(None, error, self.database, NAME, "connecting", BOUND)
         self.assertEqual(
             str(told),
             'cannot clear "blocks_shop_test" for ShopTest.test_total: connecting found no free'
@@ -183,7 +184,7 @@ class InAReset(Shop):
             self.meet_a_deadlock()
 
         with self.assertRaises(Exception) as caught:
-            locks.retrying(work, attempts=2)
+            blockers.retrying(work, attempts=2)
         self.assertEqual(_compat.sqlstate(caught.exception), "40P01")
         self.assertEqual(len(tries), 2)
 
@@ -216,22 +217,22 @@ class Words(unittest.TestCase):
     """How single things are said."""
 
     def test_durations(self) -> None:
-        said = [_blocked.duration(each) for each in (None, 0.44, 9.9, 12.7, 180, 9000)]
+        said = [describe.duration(each) for each in (None, 0.44, 9.9, 12.7, 180, 9000)]
         self.assertEqual(said, ["0.0 s", "0.4 s", "9.9 s", "12 s", "3 min", "2 h"])
 
     def test_many_tables_are_not_all_listed(self) -> None:
         backend = self.backend(held=['"t%d"' % number for number in range(7)])
         self.assertTrue(
-            _blocked.of_backend(backend)[0].endswith('holds "t0", "t1", "t2", "t3" and 3 more')
+            describe.of_backend(backend)[0].endswith('holds "t0", "t1", "t2", "t3" and 3 more')
         )
 
     def test_a_long_query_is_cut_and_on_one_line(self) -> None:
         backend = self.backend(query="SELECT  1,\n" + "x" * 200)
         self.assertEqual(
-            _blocked.of_backend(backend)[1], "      last query: SELECT 1, " + "x" * 90 + " ..."
+            describe.of_backend(backend)[1], "      last query: SELECT 1, " + "x" * 90 + " ..."
         )
 
-    def backend(self, **values: Any) -> server.Backend:
+    def backend(self, **values: Any) -> Backend:
         given = dict(
             pid=1,
             role="app",
@@ -247,4 +248,4 @@ class Words(unittest.TestCase):
             wanted=[],
         )
         given.update(values)
-        return server.Backend(**given)  # type: ignore[arg-type]
+        return Backend(**given)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any, List, Tuple
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.server.temporary import temporary_postgresql
 
 from . import support
 from .holding import BOUND, driver_url

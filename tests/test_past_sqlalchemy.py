@@ -8,7 +8,8 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, locks, sessions
+from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat
+from dbtestcase.connections import blockers, leftovers
 
 from . import support
 from .holding import BOUND, Shop, another_process
@@ -44,7 +45,7 @@ class PastSQLAlchemy(Shop):
 
     def test_what_took_longer_to_free_than_the_bound_is_free_all_the_same(self) -> None:
         self.raw().cursor().execute(INSERT)
-        freed = locks.ensure_free(self.control, self.database, "T.test", lock_timeout=0.0)
+        freed = blockers.ensure_free(self.control, self.database, "T.test", lock_timeout=0.0)
         self.assertEqual([leak.kind for leak in freed], ["raw connection"])
 
     def test_a_transaction_that_the_driver_prepared(self) -> None:
@@ -95,7 +96,7 @@ class PastSQLAlchemy(Shop):
         raw = self.raw()
         raw.cursor().execute("SELECT * FROM parent")
         self.begin(SECOND)
-        (leak,) = locks.ensure_free(self.control, self.database, SECOND)
+        (leak,) = blockers.ensure_free(self.control, self.database, SECOND)
         self.assertEqual((leak.kind, leak.test), ("raw connection", FIRST))
         self.assertRegex(str(leak), r"holding.py:\d+ in raw")
         self.control.execute("DROP TABLE public.child, public.parent")
@@ -106,13 +107,13 @@ class PastSQLAlchemy(Shop):
         asked = "SELECT state FROM pg_stat_activity WHERE pid = %d"
         with another_process(self.url, read) as pid:
             for _ in range(2):
-                with mock.patch.object(locks, "time", wraps=time) as clock:
-                    self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+                with mock.patch.object(blockers, "time", wraps=time) as clock:
+                    self.assertEqual(blockers.ensure_free(self.control, self.database, SECOND), [])
                 clock.sleep.assert_not_called()
             self.assertEqual(support.administer(asked % pid), [("idle in transaction",)])
             raw = self.raw()  # ours is freed all the same
             raw.cursor().execute(read)
-            (leak,) = locks.ensure_free(self.control, self.database, SECOND)
+            (leak,) = blockers.ensure_free(self.control, self.database, SECOND)
             self.assertEqual(leak.pid, _compat.backend_pid(raw))
 
     def test_readers_that_are_checked_out_or_at_work_are_left_alone(self) -> None:
@@ -123,7 +124,7 @@ class PastSQLAlchemy(Shop):
                 lambda: raw.cursor().execute("SELECT pg_sleep(1) FROM parent LIMIT 1")
             )
             time.sleep(0.3)
-            self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+            self.assertEqual(blockers.ensure_free(self.control, self.database, SECOND), [])
             for dbapi in (_compat.dbapi_connection(connection.connection), raw):
                 self.assertNotEqual(_compat.transaction_status(dbapi), _compat.IDLE)
             thread.join(10)
@@ -140,7 +141,7 @@ class PastSQLAlchemy(Shop):
         for statement in ("SELECT keep()", "SELECT * FROM public.keep() AS kept"):
             self.lock_by_function(statement)
             self.assertEqual(support.administer(LOCKED), [(1,)])
-            sessions.end_test()
+            leftovers.end_test()
             self.assertEqual(support.administer(LOCKED), [(0,)])
             self.begin(SECOND)
 
@@ -148,7 +149,7 @@ class PastSQLAlchemy(Shop):
         self.lock_by_function("SELECT id, keep() FROM parent WHERE id = 1")
         self.begin(SECOND)
         self.assertEqual(support.administer(LOCKED), [(1,)])
-        self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+        self.assertEqual(blockers.ensure_free(self.control, self.database, SECOND), [])
         self.assertEqual(support.administer(LOCKED), [(0,)])
 
     def test_advisory_locks_of_others_and_of_connections_in_use_stay(self) -> None:
@@ -162,7 +163,7 @@ class PastSQLAlchemy(Shop):
             name = "SET application_name = 'dbtestcase ShopTest.test_total'"
             lock = "SELECT pg_advisory_lock_shared(4711)"
             with another_process(self.url, name, lock, mode="autocommit"):
-                self.assertEqual(locks.ensure_free(self.control, self.database, SECOND), [])
+                self.assertEqual(blockers.ensure_free(self.control, self.database, SECOND), [])
                 self.assertEqual(len(support.administer(asked)), 3)
 
     def message_behind_a_lock(self, mode: str) -> str:
@@ -195,7 +196,7 @@ class PastSQLAlchemy(Shop):
         ask = sa.text("SHOW synchronous_commit")
         with engine.connect() as connection:
             self.assertEqual(connection.execute(ask).scalar(), "local")
-        sessions.end_test()
+        leftovers.end_test()
         with engine.connect() as connection:
             self.assertEqual(connection.execute(ask).scalar(), "on")
 

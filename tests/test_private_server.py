@@ -13,9 +13,9 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from dbtestcase import _binaries
+from dbtestcase import binaries
 from dbtestcase.errors import ServerError
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.server.temporary import temporary_postgresql
 from tests.servers import (
     PATIENCE,
     START,
@@ -165,7 +165,7 @@ class EndTest(PrivateCase):
 
 class FailedStartTest(PrivateCase):
     def test_a_full_or_closed_temporary_directory_is_told(self) -> None:
-        with mock.patch("dbtestcase._private_server._base", return_value="/nowhere"):
+        with mock.patch("dbtestcase.server.private._base", return_value="/nowhere"):
             with self.assertRaises(ServerError) as caught:
                 temporary_postgresql(username="homeless")
         self.assertIn("it found no room for its directory.\n", str(caught.exception))
@@ -188,14 +188,14 @@ class FailedStartTest(PrivateCase):
 
     def test_a_start_that_takes_too_long_is_given_up(self) -> None:
         slow = self.temporary()
-        found = _binaries.find_binaries(None)
-        for name in _binaries.PROGRAMS:
+        found = binaries.find_binaries(None)
+        for name in binaries.PROGRAMS:
             with open(os.path.join(slow, name), "w") as file:
                 file.write("#!/bin/sh\n")
                 file.write("sleep 3\n" if name == "initdb" else "")
                 file.write('exec "%s/%s" "$@"\n' % (found.directory, name))
             os.chmod(file.name, 0o755)
-        with mock.patch("dbtestcase._private_server.STARTUP_SECONDS", 0.5):
+        with mock.patch("dbtestcase.server.private.STARTUP_SECONDS", 0.5):
             with self.assertRaises(ServerError) as caught:
                 temporary_postgresql(binaries=slow)
         self.assertIn("did not start within 0.5 s.\n", str(caught.exception))

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-from dbtestcase.dialects.postgresql.drop import (
-    drop_everything,
-    installed_extensions,
-    inventory,
-)
-from dbtestcase.dialects.postgresql.properties import properties, restore_properties
+from dbtestcase.dialects.postgresql.catalog.properties import properties, restore_properties
+from dbtestcase.dialects.postgresql.drop import drop_everything, installed_extensions, inventory
 from dbtestcase.errors import ConfigurationError
 from tests import support
 from tests.dropping import DropCase, dump

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, relationship
 
-from dbtestcase import _compat, _where
+from dbtestcase import _compat, where
 from dbtestcase.assertions import QueryAssertions, RowAssertions
 from tests import support
 
@@ -37,7 +37,7 @@ player = Player.__table__
 
 def here(offset: int = 0) -> str:
     """Return the caller's place as failures write it, some lines further down."""
-    line = _where.user_lines(2)[1]
+    line = where.user_lines(2)[1]
     return "%s:%d" % (os.path.join("tests", "test_queries.py"), line.lineno + offset)
 
 
@@ -326,7 +326,7 @@ class QueriesOnSQLite(QueriesOnPostgreSQL):
 
 class WhereTest(unittest.TestCase):
     def test_finds_the_line_below_a_library(self):
-        line, called = sorted([1], key=lambda _: 0) and _where.user_call()
+        line, called = sorted([1], key=lambda _: 0) and where.user_call()
         self.assertEqual((str(line), called), (here(-1), []))
 
     def test_sees_no_line_outside_a_test(self):
@@ -353,11 +353,11 @@ class WhereTest(unittest.TestCase):
         template = jinja2.Environment().from_string("a\n{% if true %}\n\n{{ where() }}{% endif %}")
         self.assertEqual(template.render(where=lambda: 1), "a\n\n\n1")
         seen = []
-        template.render(where=lambda: seen.extend(_where.user_lines(3)))
+        template.render(where=lambda: seen.extend(where.user_lines(3)))
         self.assertEqual([line.lineno for line in seen[1:2]], [4])
 
     def test_remembers_the_test(self):
-        before = _where.current_test()
-        self.addCleanup(_where.set_current_test, before)
-        _where.set_current_test("OrderTest.test_total")
-        self.assertEqual(_where.current_test(), "OrderTest.test_total")
+        before = where.current_test()
+        self.addCleanup(where.set_current_test, before)
+        where.set_current_test("OrderTest.test_total")
+        self.assertEqual(where.current_test(), "OrderTest.test_total")

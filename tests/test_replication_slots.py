@@ -7,9 +7,9 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase.dialects.postgresql import drop
-from dbtestcase.dialects.postgresql.baseline import Baseline
-from dbtestcase.dialects.postgresql.control import Control
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.server.temporary import temporary_postgresql
 
 LOGICAL = {"wal_level": "logical"}
 MAKE = "SELECT pg_create_logical_replication_slot('%s', 'pgoutput')"

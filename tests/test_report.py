@@ -4,7 +4,7 @@ import tempfile
 import time
 import unittest
 
-from dbtestcase import report
+from dbtestcase import events, report
 from dbtestcase.report import html, outputs, text
 from dbtestcase.report.run import Run
 from tests import support
@@ -195,11 +195,11 @@ class InertTest(unittest.TestCase):
     def test_hardly_costs_anything_unless_asked_for(self):
         began = time.perf_counter()
         for _ in range(1000):
-            with report.testing(self):
-                with report.resetting(self):
-                    report.changed("shop_test", "x")
-                    report.left_open(None)
-                with report.leaving():
+            with events.during(events.TEST, self):
+                with events.during(events.RESET, self):
+                    events.note(events.CHANGED, database="shop_test", reason="x")
+                    events.note(events.LEFT_OPEN, leak=None)
+                with events.during(events.LEAVING, self):
                     pass
         self.assertLess((time.perf_counter() - began) / 1000, 50e-6)
 
@@ -207,7 +207,7 @@ class InertTest(unittest.TestCase):
         code = (
             "import sqlalchemy as sa, dbtestcase;"
             "print(len(sa.create_engine('sqlite://').dispatch.before_cursor_execute),"
-            " dbtestcase.testcase.report.is_on())"
+            " dbtestcase.events.is_heard())"
         )
         told = support.run_python("-c", code, env={"DBTESTCASE_REPORT": ""}).stdout
         self.assertEqual(told, "0 False\n")

@@ -6,9 +6,10 @@ import psycopg2
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.dialects.postgresql import watching
-from dbtestcase.dialects.postgresql.baseline import Baseline
+from dbtestcase.connections import drivers
 from dbtestcase.dialects.postgresql.drop import drop_everything
+from dbtestcase.dialects.postgresql.proof import ledger
+from dbtestcase.dialects.postgresql.reset.baseline import Baseline
 from tests.baselines import BaselineCase
 from tests.dropping import dump
 
@@ -123,7 +124,7 @@ class ResetPropertyTest(BaselineCase):
     database = "baseline_property_test"
 
     def setUp(self):
-        watching.watch()
+        drivers.subscribe(ledger.COUNTING)
         super().setUp()
         self.build()
         self.expected = sorted(dump(self.database))

@@ -10,7 +10,7 @@ import sys
 from unittest import mock
 
 from dbtestcase.errors import ConfigurationError
-from dbtestcase.server import serve, temporary_postgresql
+from dbtestcase.server.temporary import serve, temporary_postgresql
 from tests.servers import (
     PATIENCE,
     START,
@@ -162,7 +162,7 @@ class ServeTest(PrivateCase):
     def test_the_url_goes_to_the_stream_that_is_given(self) -> None:
         stream = io.StringIO()
         with mock.patch("time.sleep", side_effect=KeyboardInterrupt):
-            with mock.patch("dbtestcase.server.stop_servers") as stop:
+            with mock.patch("dbtestcase.server.temporary.stop_servers") as stop:
                 self.assertEqual(serve(stream), 0)
         self.assertEqual(stream.getvalue(), temporary_postgresql() + "\n")
         stop.assert_called_once_with()

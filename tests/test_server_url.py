@@ -9,7 +9,7 @@ import time
 from sqlalchemy.engine.url import make_url
 
 from dbtestcase.errors import ConfigurationError, ServerError
-from dbtestcase.server import temporary_postgresql
+from dbtestcase.server.temporary import temporary_postgresql
 from tests.servers import (
     START,
     VARIABLE,

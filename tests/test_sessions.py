@@ -12,8 +12,9 @@ from typing import Any, List
 import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from dbtestcase import _checkouts, _compat, _where, sessions
-from dbtestcase.dialects.postgresql.control import Control
+from dbtestcase import _compat, where
+from dbtestcase.connections import checkouts, leftovers
+from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop
@@ -24,7 +25,7 @@ class Checkouts(Shop):
 
     def opened(self) -> Any:
         pool = self.engine.pool
-        return [each for each in _checkouts.opened() if each.fairy()._pool is pool]
+        return [each for each in checkouts.opened() if each.fairy()._pool is pool]
 
     def test_a_checkout_is_known_with_its_test_and_line(self) -> None:
         connection = self.engine.connect()
@@ -45,27 +46,27 @@ class Checkouts(Shop):
 
     def test_a_connection_thrown_away_is_out_no_more(self) -> None:
         self.engine.raw_connection()
-        before = len(_checkouts.opened())
+        before = len(checkouts.opened())
         connection = self.engine.connect()
         connection.detach()
         del connection
         gc.collect()
-        self.assertLessEqual(len(_checkouts.opened()), before)
+        self.assertLessEqual(len(checkouts.opened()), before)
 
     def test_sessions_of_a_registry_are_removed_although_nothing_is_checked_out(self) -> None:
         scope = ["one"]
         registry = scoped_session(sessionmaker(bind=self.engine), scopefunc=lambda: scope[0])
         left = registry()
         scope[0] = "another"
-        self.assertEqual(sessions.free([self.engine], [registry]), [])
+        self.assertEqual(leftovers.free([self.engine], [registry]), [])
         scope[0] = "one"
         self.assertIsNot(registry(), left)
 
     def test_the_control_connection_is_nobodys_leak(self) -> None:
-        before = len(_checkouts.opened())
+        before = len(checkouts.opened())
         control = Control(self.engine, BOUND)
-        self.assertEqual(len(_checkouts.opened()), before)
-        self.assertEqual(sessions.free([self.engine]), [])
+        self.assertEqual(len(checkouts.opened()), before)
+        self.assertEqual(leftovers.free([self.engine]), [])
         control.execute("SELECT 1")
         control.close()
 
@@ -73,13 +74,13 @@ class Checkouts(Shop):
         connection = self.engine.connect()
         transaction = connection.begin()
         connection.execute(sa.text("INSERT INTO parent VALUES (0)"))
-        sessions.forget(connection.connection)
-        self.assertEqual(sessions.free([self.engine]), [])
+        leftovers.forget(connection.connection)
+        self.assertEqual(leftovers.free([self.engine]), [])
         transaction.commit()
         connection.close()
 
     def test_watching_twice_counts_once(self) -> None:
-        sessions.watch()
+        leftovers.watch()
         with self.engine.connect():
             self.assertEqual(len(self.opened()), 1)
 
@@ -105,8 +106,8 @@ class Checkouts(Shop):
         session.remove()
 
     def free_all(self, session: Any, pid: int, pooled: List[Any]) -> None:
-        assert sessions.free([self.engine], [session]) == []
-        assert sessions.take_back([pid]) == []
+        assert leftovers.free([self.engine], [session]) == []
+        assert leftovers.take_back([pid]) == []
         pooled.clear()  # nobody but the tracker has it now
         gc.collect()
 
@@ -117,7 +118,7 @@ class Leaks(Shop):
     def test_a_leak_is_one_line_that_says_who_and_where(self) -> None:
         session = sessionmaker(bind=self.engine)()
         session.execute(sa.text("SELECT 1"))
-        (leak,) = sessions.free([self.engine])
+        (leak,) = leftovers.free([self.engine])
         self.assertRegex(
             str(leak),
             r"\AShopTest.test_total left a session open at \S*test_sessions.py:%d in"
@@ -128,40 +129,40 @@ class Leaks(Shop):
     def test_a_warning_points_at_the_users_line(self) -> None:
         session = sessionmaker(bind=self.engine)()
         session.execute(sa.text("SELECT 1"))
-        leaks = sessions.free([self.engine])
+        leaks = leftovers.free([self.engine])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            sessions.warn(leaks)
+            leftovers.warn(leaks)
         (warning,) = caught
         self.assertIs(warning.category, ResourceWarning)
         self.assertEqual(warning.filename, __file__)
         self.assertEqual(warning.lineno, leaks[0].line)
-        self.assertIn(str(leaks[0]), sessions.leak_text(leaks))
+        self.assertIn(str(leaks[0]), leftovers.leak_text(leaks))
 
     def test_a_test_that_closed_everything_has_none(self) -> None:
         with self.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
-        self.assertEqual(sessions.free([self.engine]), [])
+        self.assertEqual(leftovers.free([self.engine]), [])
 
     def test_a_connection_of_the_class_is_rolled_back_and_stays_usable(self) -> None:
-        _where.set_current_test(None)
+        where.set_current_test(None)
         connection = self.engine.connect()
         connection.begin()
         connection.execute(sa.text("INSERT INTO parent VALUES (0)"))
-        _where.set_current_test(NAME)
-        (leak,) = sessions.free([self.engine])
+        where.set_current_test(NAME)
+        (leak,) = leftovers.free([self.engine])
         self.assertIn("something outside of any test left a connection open", str(leak))
         found = connection.execute(sa.text("SELECT count(*) FROM parent WHERE id = 0")).scalar()
         self.assertEqual(found, 0)
-        self.assertEqual(sessions.free([self.engine]), [])  # told once
+        self.assertEqual(leftovers.free([self.engine]), [])  # told once
         connection.close()
 
     def test_an_idle_connection_of_the_class_is_left_alone(self) -> None:
-        _where.set_current_test(None)
+        where.set_current_test(None)
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(sa.text("SELECT 1"))
-        _where.set_current_test(NAME)
-        self.assertEqual(sessions.free([self.engine]), [])
+        where.set_current_test(NAME)
+        self.assertEqual(leftovers.free([self.engine]), [])
         self.assertEqual(connection.execute(sa.text("SELECT 7")).scalar(), 7)
         connection.close()
 
@@ -171,7 +172,7 @@ class Leaks(Shop):
         connection = other.connect()
         transaction = connection.begin()
         connection.execute(sa.text("CREATE TEMP TABLE mine (id int)"))
-        self.assertEqual(sessions.free([self.engine]), [])
+        self.assertEqual(leftovers.free([self.engine]), [])
         connection.execute(sa.text("SELECT * FROM mine"))
         transaction.rollback()
         connection.close()
@@ -179,14 +180,14 @@ class Leaks(Shop):
 
     def test_sqlite_is_given_back_too(self) -> None:
         engine = sa.create_engine("sqlite://")
-        sessions.begin_test([engine], NAME, BOUND)
+        leftovers.begin_test([engine], NAME, BOUND)
         session = scoped_session(sessionmaker(bind=engine))
         session.execute(sa.text("CREATE TABLE kept (id int)"))
         session.commit()
         session.execute(sa.text("SELECT * FROM kept"))
-        (leak,) = sessions.free([engine], [session])
+        (leak,) = leftovers.free([engine], [session])
         self.assertEqual((leak.kind, leak.pid), ("session", None))
-        sessions.end_test()
+        leftovers.end_test()
         session.execute(sa.text("SELECT * FROM kept"))
         session.remove()
         engine.dispose()

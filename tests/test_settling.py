@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dbtestcase import _compat, _where, sessions
-from dbtestcase.dialects.postgresql import settings
+from dbtestcase import _compat, where
+from dbtestcase.connections import leftovers, statements
 
 from . import support
 from .holding import BOUND, NAME, Shop
@@ -23,7 +23,7 @@ class Settings(Shop):
 
     def test_connections_carry_the_name_of_the_test(self) -> None:
         self.assertEqual(self.ask("application_name"), "dbtestcase ShopTest.test_total")
-        sessions.end_test()
+        leftovers.end_test()
         self.begin("ShopTest.test_other")
         self.assertEqual(self.ask("application_name"), "dbtestcase ShopTest.test_other")
 
@@ -33,13 +33,13 @@ class Settings(Shop):
 
     def test_waits_are_bounded_and_the_bound_ends_with_the_test(self) -> None:
         self.assertEqual(self.ask("lock_timeout"), "1500ms")
-        sessions.end_test()
+        leftovers.end_test()
         self.assertEqual(self.ask("lock_timeout"), "0")
         self.assertNotIn("dbtestcase", self.ask("application_name"))
 
     def test_a_shorter_bound_of_the_suites_own_is_kept(self) -> None:
         engine = self.make_engine(connect_args={"options": "-c lock_timeout=300"})
-        sessions.begin_test([engine], NAME, BOUND)
+        leftovers.begin_test([engine], NAME, BOUND, {engine: self.control})
         self.assertEqual(self.ask("lock_timeout", engine), "300ms")
 
     def test_a_second_engine_on_the_same_database_is_bounded(self) -> None:
@@ -47,7 +47,7 @@ class Settings(Shop):
 
     def test_another_bound_holds_in_another_class(self) -> None:
         self.ask("lock_timeout")
-        sessions.begin_test([self.engine], "Other.test", 2.0)
+        leftovers.begin_test([self.engine], "Other.test", 2.0, {self.engine: self.control})
         self.assertEqual(self.ask("lock_timeout"), "2s")
 
     def test_the_bound_survives_a_rollback(self) -> None:
@@ -85,8 +85,8 @@ class CleanSessions(Shop):
     """A session in which a test left something is not the next test's."""
 
     def next_test(self) -> None:
-        self.assertEqual(sessions.free([self.engine]), [])
-        sessions.end_test()
+        self.assertEqual(leftovers.free([self.engine]), [])
+        leftovers.end_test()
         self.begin("ShopTest.test_next")
 
     def after(self, *statements: str) -> Any:
@@ -166,7 +166,7 @@ class CleanSessions(Shop):
         self.assertNotEqual(shown, "pg_catalog")
 
     def test_a_connection_still_out_when_its_test_ended(self) -> None:
-        _where.set_current_test(None)
+        where.set_current_test(None)
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(sa.text("SET search_path = pg_catalog"))
         self.next_test()
@@ -207,8 +207,8 @@ class CleanSessions(Shop):
             "PREPARE TRANSACTION 'a'",
             "SAVEPOINT a",
         )
-        kept = [each for each in lasting if not settings.outlives_its_transaction(each)]
-        thrown = [each for each in passing if settings.outlives_its_transaction(each)]
+        kept = [each for each in lasting if not statements.outlives_its_transaction(each)]
+        thrown = [each for each in passing if statements.outlives_its_transaction(each)]
         self.assertEqual((kept, thrown), ([], []))
 
     def test_which_statements_do_nothing_but_call_a_function(self) -> None:
@@ -218,5 +218,5 @@ class CleanSessions(Shop):
             "SELECT * FROM f('a\n')",
         )
         others = ("SELECT 1", "SELECT count(*) FROM a", "SELECT f() FROM a", "INSERT INTO a (b)")
-        self.assertEqual([each for each in calls if not settings.is_a_call(each)], [])
-        self.assertEqual([each for each in others if settings.is_a_call(each)], [])
+        self.assertEqual([each for each in calls if not statements.read(each).calls], [])
+        self.assertEqual([each for each in others if statements.read(each).calls], [])

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, make_transient, relationship, scoped_session, sessionmaker
 
-from dbtestcase import _compat, _where
-from dbtestcase.assertions import ObjectStateAssertions, _history
+from dbtestcase import _compat, where
+from dbtestcase.assertions import ObjectStateAssertions, history
 from tests import support
 
 try:
@@ -40,7 +40,7 @@ class Player(Base):
 
 def here(offset: int = 0) -> str:
     """Return the caller's place as failures write it, some lines further down."""
-    line = _where.user_lines(2)[1]
+    line = where.user_lines(2)[1]
     return "%s:%d" % (os.path.join("tests", "test_states.py"), line.lineno + offset)
 
 
@@ -335,9 +335,9 @@ class StatesOnSQLite(ObjectStateAssertions, unittest.TestCase):
         )
 
     def test_says_which_earlier_test_added_the_object(self):
-        _where.set_current_test("TeamTest.test_first")
+        where.set_current_test("TeamTest.test_first")
         player = self.stored()
-        _where.set_current_test("TeamTest.test_second")
+        where.set_current_test("TeamTest.test_second")
         self.session.remove()
         self.assertFails(
             "<Player id=1> is detached, not persistent: the session it was in was removed "
@@ -350,9 +350,9 @@ class StatesOnSQLite(ObjectStateAssertions, unittest.TestCase):
     def test_says_which_earlier_test_loaded_the_object(self):
         self.stored()
         self.session.remove()
-        _where.set_current_test("TeamTest.test_first")
+        where.set_current_test("TeamTest.test_first")
         player = self.session.query(Player).one()
-        _where.set_current_test("TeamTest.test_second")
+        where.set_current_test("TeamTest.test_second")
         self.assertFails(
             "<Player id=1 name='ann' team_id=None> is persistent, not detached: it was loaded by "
             "a query (in TeamTest.test_first). It was first loaded in TeamTest.test_first. "
@@ -458,7 +458,7 @@ class StatesAloneTest(unittest.TestCase):
 class StatesInFlaskTest(ObjectStateAssertions, unittest.TestCase):
     def test_blames_the_app_context_before_the_response_that_was_closed(self):
         called = ["remove", "shutdown_session", "do_teardown_appcontext", "pop", "close"]
-        self.assertEqual(_history._outermost(called), "do_teardown_appcontext")
+        self.assertEqual(history._outermost(called), "do_teardown_appcontext")
 
     def test_says_that_the_app_context_was_left(self):
         flask = support.imported("flask")

@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError, _compat
-from dbtestcase.dialects.postgresql import settings, watching
+from dbtestcase.connections import statements, twophase
 
 from . import support
 from .holding import Shop, another_process, driver_url
@@ -64,7 +64,7 @@ class TwoPhase(TwoPhaseShop):
         self.assertEnded("test_by_a_statement_with_others_and_comments")
 
     def test_by_a_cursor_of_a_pooled_connection(self) -> None:
-        watching.watch()
+        twophase.watch()
         raw = self.engine.raw_connection()
         raw.cursor().execute(INSERT)
         raw.cursor().execute(PREPARE)
@@ -210,7 +210,7 @@ class Statements(unittest.TestCase):
             "COMMIT PREPARED 'a'": None,
             "": None,
         }
-        self.assertEqual({each: settings.prepared_by(each) for each in named}, named)
+        self.assertEqual({each: statements.prepared_by(each) for each in named}, named)
 
     def test_a_change_of_a_function_is_made_once(self) -> None:
         import textwrap

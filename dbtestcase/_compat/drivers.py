@@ -68,11 +68,32 @@ def driver_connections() -> List[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
 
 
-def last_sent(cursor: Any) -> Tuple[Any, Any]:
-    """Return what a cursor of psycopg 3 sent last, in bytes, and the word on its last statement."""
-    results = getattr(cursor, "_results", None)
-    status = results[-1].command_status if results else None
-    return getattr(getattr(cursor, "_query", None), "query", None), status
+# What the server says when it has done so, and not rolled back a transaction that had failed.
+_PREPARED = "PREPARE TRANSACTION"
+
+
+def sent_to_prepare(cursor: Any) -> Optional[str]:
+    """Return what a cursor sent last if that has prepared a transaction (2PC), else ``None``."""
+    results = getattr(cursor, "_results", None)  # of psycopg 3
+    if results is None:
+        if getattr(cursor, "statusmessage", None) != _PREPARED:
+            return None
+        sent = cursor.query
+    else:
+        if not results or results[-1].command_status != _PREPARED.encode():
+            return None
+        sent = getattr(cursor._query, "query", None)
+    return bytes(sent or b"").decode("utf-8", "replace")
+
+
+def keeps_what_it_sent(dbapi: Any) -> bool:
+    """Tell whether cursors of a connection know the bytes that they sent, as psycopg2's do."""
+    return hasattr(dbapi, "get_dsn_parameters")
+
+
+def database_key(dbapi: Any) -> Tuple[Any, ...]:
+    """Return what tells the database of a PostgreSQL connection from others."""
+    return dbapi.info.host, dbapi.info.port, dbapi.info.dbname
 
 
 def prepared_name(dbapi: Any) -> Optional[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unittest
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from dbtestcase import _where
-from dbtestcase.assertions import _describe
-from dbtestcase.assertions._recorder import QueryRecorder, RecordedQuery
+from .. import where
+from . import describe
+from .recorder import QueryRecorder, RecordedQuery
 
 if TYPE_CHECKING:
     _TestCase = unittest.TestCase
@@ -49,7 +49,7 @@ class QueryBlock(QueryRecorder):
     ) -> None:
         if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
             raise TypeError(
-                "a number of queries is 0, 1, 2, ...; got %s" % _describe.value(expected)
+                "a number of queries is 0, 1, 2, ...; got %s" % describe.value(expected)
             )
         engines = getattr(case, "_dbtestcase_engines", None)
         super().__init__(engines() if engines else None)
@@ -75,7 +75,7 @@ def failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str
         "%s%s expected, %d %s run%s"
         % (
             limit,
-            _describe.count(expected, "query", "queries"),
+            describe.count(expected, "query", "queries"),
             len(queries),
             "was" if len(queries) == 1 else "were",
             ":" if queries else ".",
@@ -95,7 +95,7 @@ def repeats(queries: List[RecordedQuery]) -> List[str]:
     With different parameters it is the pattern called N+1: one query for the list, one more for
     each of its N items.
     """
-    groups: Dict[Tuple[str, Optional[_where.Line]], List[int]] = {}
+    groups: Dict[Tuple[str, Optional[where.Line]], List[int]] = {}
     for index, query in enumerate(queries):
         groups.setdefault((query.statement, query.line), []).append(index)
     return [
@@ -105,8 +105,8 @@ def repeats(queries: List[RecordedQuery]) -> List[str]:
     ]
 
 
-def _repeat(queries: List[RecordedQuery], indexes: List[int], line: Optional[_where.Line]) -> str:
-    kinds = {_describe.text(repr(queries[index].parameters), 1000) for index in indexes}
+def _repeat(queries: List[RecordedQuery], indexes: List[int], line: Optional[where.Line]) -> str:
+    kinds = {describe.text(repr(queries[index].parameters), 1000) for index in indexes}
     what = "N+1" if len(kinds) > 1 else "the same query"
     place = " from " + str(line) if line else ""
     return "  %s: %d times%s (queries %s)" % (what, len(indexes), place, _numbers(indexes))
@@ -123,7 +123,7 @@ def _numbers(indexes: List[int]) -> str:
 
 def listed(number: int, query: RecordedQuery) -> List[str]:
     """Return the lines about one query: the statement, its parameters, its place."""
-    lines = ["%3d. %s" % (number, _describe.text(query.statement, _LONGEST_STATEMENT))]
+    lines = ["%3d. %s" % (number, describe.text(query.statement, _LONGEST_STATEMENT))]
     if query.parameters:
         lines.append("     with " + _parameters(query))
     place = "     at " + (str(query.line) if query.line else "a line outside the test")
@@ -134,5 +134,5 @@ def listed(number: int, query: RecordedQuery) -> List[str]:
 
 def _parameters(query: RecordedQuery) -> str:
     sets = query.parameters if query.many else [query.parameters]
-    words = _describe.text(_describe.value(sets[0]), _LONGEST_PARAMETERS)
+    words = describe.text(describe.value(sets[0]), _LONGEST_PARAMETERS)
     return words if len(sets) == 1 else "%s and %d more sets" % (words, len(sets) - 1)

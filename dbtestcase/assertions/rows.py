@@ -6,9 +6,9 @@ import unittest
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from dbtestcase.assertions import _describe
-from dbtestcase.assertions._access import session_of
-from dbtestcase.assertions._targets import Target, target_of
+from . import describe
+from .access import session_of
+from .targets import Target, target_of
 
 if TYPE_CHECKING:
     _TestCase = unittest.TestCase
@@ -46,8 +46,8 @@ class RowAssertions(_TestCase):
             rows = target_of(session, target, *criteria)
             found = rows.count()
             if found != expected:
-                number = _describe.count(expected, "row")
-                what = rows.name + _describe.where(criteria, rows.bind.dialect)
+                number = describe.count(expected, "row")
+                what = rows.name + describe.where(criteria, rows.bind.dialect)
                 words = "%s of %s expected, %d found" % (number, what, found)
                 if criteria and not found:
                     words += " (%d without the criteria)" % target_of(session, target).count()
@@ -77,7 +77,7 @@ class RowAssertions(_TestCase):
             msg, values = _wanted(every, msg, values)
             criteria = {name: every.attribute(name) == values[name] for name in values}
             if not target_of(session, __target, *criteria.values()).count():
-                words = "no row of %s has %s" % (every.name, _describe.pairs(values) or "any value")
+                words = "no row of %s has %s" % (every.name, describe.pairs(values) or "any value")
                 _fail(self, msg, words + _nearest(every, criteria, values))
 
     def assertNoRowExists(self, __target: Any, *, msg: Any = _NO_MESSAGE, **values: Any) -> None:
@@ -88,7 +88,7 @@ class RowAssertions(_TestCase):
             rows = target_of(session, __target, *[every.attribute(k) == values[k] for k in values])
             found = rows.count()
             if found:
-                has = " with %s" % _describe.pairs(values) if values else ""
+                has = " with %s" % describe.pairs(values) if values else ""
                 words = "no row of %s%s expected, %d found" % (rows.name, has, found)
                 _fail(self, msg, words + _seen(self, rows, found))
 
@@ -100,7 +100,7 @@ class RowCountBlock:
         self, case: unittest.TestCase, changes: Mapping[Any, int], msg: Optional[str]
     ) -> None:
         if not isinstance(changes, Mapping) or not changes:
-            got = _describe.value(changes)
+            got = describe.value(changes)
             raise TypeError("changes are given as {Participant: +1, Session: 0}; got %s" % got)
         for change in changes.values():
             _check_number(change, "a change is a whole number of rows, as +1, 0 or -2")
@@ -139,7 +139,7 @@ def _fail(case: unittest.TestCase, msg: Any, words: str) -> None:
 def _check_number(number: Any, rule: str, least: Optional[int] = None) -> None:
     whole = isinstance(number, int) and not isinstance(number, bool)
     if not whole or (least is not None and number < least):
-        raise TypeError("%s; got %s" % (rule, _describe.value(number)))
+        raise TypeError("%s; got %s" % (rule, describe.value(number)))
 
 
 def _check_criteria(criteria: Sequence[Any]) -> None:
@@ -147,7 +147,7 @@ def _check_criteria(criteria: Sequence[Any]) -> None:
         if isinstance(criterion, (str, bool)) or criterion is None:
             raise TypeError(
                 "criteria are SQL expressions, as Participant.name == 'test', and a message is "
-                "given as msg=...; got %s" % _describe.value(criterion)
+                "given as msg=...; got %s" % describe.value(criterion)
             )
 
 
@@ -173,7 +173,7 @@ def _seen(case: unittest.TestCase, rows: Target, found: int) -> str:
         lines = [": %d in this session, %d committed" % (found, committed)]
         lines[0] += ":" if found else "."
     shown = rows.rows(_SHOWN) if found else []
-    lines += ["  " + _describe.row(rows.row_name, values) for values in shown]
+    lines += ["  " + describe.row(rows.row_name, values) for values in shown]
     if found > len(shown):
         lines.append("  ... and %d more" % (found - len(shown)))
     return "\n".join(lines + _unflushed(rows))
@@ -181,7 +181,7 @@ def _seen(case: unittest.TestCase, rows: Target, found: int) -> str:
 
 def _unflushed(rows: Target) -> List[str]:
     number = 0 if rows.session.autoflush else rows.unflushed()
-    objects = _describe.count(number, "new object")
+    objects = describe.count(number, "new object")
     return ["  not counted: %s, for autoflush is off" % objects] if number else []
 
 
@@ -191,7 +191,7 @@ def _nearest(every: Target, criteria: Dict[str, Any], values: Dict[str, Any]) ->
         return "\n".join([": there are no rows."] + _unflushed(every))
     lines = ["; %s:" % ("the only row" if number == 1 else "the nearest of %d rows" % number)]
     for near in every.nearest(criteria, _NEAREST):
-        lines.append("  " + _describe.row(every.row_name, near.values))
+        lines.append("  " + describe.row(every.row_name, near.values))
         lines += [
             "      " + _difference(dict(near.values), name, values) for name in near.different
         ]
@@ -199,10 +199,10 @@ def _nearest(every: Target, criteria: Dict[str, Any], values: Dict[str, Any]) ->
 
 
 def _difference(row: Dict[str, Any], name: str, values: Dict[str, Any]) -> str:
-    wanted = _describe.value(values[name])
+    wanted = describe.value(values[name])
     if name not in row:
         return "%s is not %s" % (name, wanted)
-    return "%s is %s, not %s" % (name, _describe.value(row[name]), wanted)
+    return "%s is %s, not %s" % (name, describe.value(row[name]), wanted)
 
 
 def _census(rows: Target) -> Tuple[int, Optional[Set[Any]]]:
@@ -233,8 +233,8 @@ def _new_and_gone(rows: Target, before: Optional[Set[Any]]) -> List[str]:
     lines = []
     for values in rows.rows(_MOST_KEYS):
         if tuple(dict(values)[name] for name in rows.key) not in before:
-            lines.append("      new: " + _describe.row(rows.row_name, values))
+            lines.append("      new: " + describe.row(rows.row_name, values))
     for key in sorted(before - after, key=repr):
-        lines.append("      gone: " + _describe.row(rows.row_name, zip(rows.key, key)))
+        lines.append("      gone: " + describe.row(rows.row_name, zip(rows.key, key)))
     hidden = len(lines) - 2 * _SHOWN
     return lines[: 2 * _SHOWN] + (["      ... and %d more" % hidden] if hidden > 0 else [])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import sqlalchemy as sa
 from sqlalchemy.orm.state import InstanceState
 
-from dbtestcase import _where
-from dbtestcase.assertions import _describe, _history
+from .. import where
+from . import describe, history
 
 if TYPE_CHECKING:
     _TestCase = unittest.TestCase
@@ -36,14 +36,14 @@ class ObjectStateAssertions(_TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        _history.listen()
+        history.listen()
         super().setUpClass()
 
     def setUp(self) -> None:
-        _history.listen()
-        if _where.current_test() is None:
-            _where.set_current_test("%s.%s" % (type(self).__name__, self._testMethodName))
-            self.addCleanup(_where.set_current_test, None)
+        history.listen()
+        if where.current_test() is None:
+            where.set_current_test("%s.%s" % (type(self).__name__, self._testMethodName))
+            self.addCleanup(where.set_current_test, None)
         super().setUp()
 
     def assertTransient(self, obj: Any, msg: Optional[str] = None) -> None:
@@ -74,17 +74,17 @@ class ObjectStateAssertions(_TestCase):
 
 
 def _check(case: unittest.TestCase, obj: Any, expected: str, msg: Optional[str]) -> None:
-    recorded = _history.listen()
+    recorded = history.listen()
     state = sa.inspect(obj, raiseerr=False)
     if not isinstance(state, InstanceState):
         raise case.failureException(case._formatMessage(msg, _not_mapped(obj, expected)))
     actual = _name_of(state)
     if actual != expected:
         words = "%s is %s, not %s: %s." % (
-            _describe.mapped_object(state),
+            describe.mapped_object(state),
             actual,
             expected,
-            _history.explain(state, actual, recorded),
+            history.explain(state, actual, recorded),
         )
         words += _advice(state, actual, expected)
         raise case.failureException(case._formatMessage(msg, words))
@@ -100,13 +100,13 @@ def _not_mapped(obj: Any, expected: str) -> str:
     elif isinstance(obj, type):
         got = "the class %s" % obj.__name__
     else:
-        got = "%s %s" % (type(obj).__name__, _describe.value(obj))
+        got = "%s %s" % (type(obj).__name__, describe.value(obj))
     return "assert%s() takes a mapped object; got %s" % (expected.capitalize(), got)
 
 
 def _advice(state: Any, actual: str, expected: str) -> str:
     if actual == "persistent" and expected in ("deleted", "detached"):
-        if _history.to_be_deleted(state):
+        if history.to_be_deleted(state):
             return " Flush the session first." if expected == "deleted" else _AFTER_COMMIT
         return _ROW_UNSEEN if expected == "deleted" else " Its session is still open."
     if {actual, expected} == {"deleted", "detached"} and state.was_deleted | state.deleted:

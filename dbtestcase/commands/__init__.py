@@ -10,7 +10,7 @@ from typing import Any, List, Optional
 
 from ..errors import DatabaseTestCaseError
 from . import blockers, check, databases, server
-from ._output import COULD_NOT_TELL, Output
+from .output import COULD_NOT_TELL, Output
 
 PROGRAM = "python -m dbtestcase"
 COMMANDS = (check, blockers, databases, server)

@@ -24,11 +24,11 @@ import functools
 import time
 from typing import Any, Callable, Dict, List
 
-from .. import _blocked
-from ..dialects.postgresql import locks as server
+from ..connections import describe
+from ..contracts import Backend, Prepared
 from ..errors import DatabaseTestCaseError, ServerError
-from . import _places, _subject
-from ._output import DONE, FOUND, Output
+from . import lookup, subjects
+from .output import DONE, FOUND, Output
 
 PAUSE = 1.0  # seconds between two looks
 
@@ -37,7 +37,7 @@ _PASSING = ("seconds", "origin")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    _subject.add_arguments(parser, optional=True)
+    subjects.add_arguments(parser, optional=True)
     parser.add_argument(
         "--watch", action="store_true", help="go on until Ctrl-C, print whatever has changed"
     )
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any, output: Output) -> int:
     """Look once, or again and again; return the exit status."""
     with contextlib.ExitStack() as closing:
-        places: Callable[[], Any] = _places.found
+        places: Callable[[], Any] = lookup.found
         if options.subject is not None:
-            subject = closing.enter_context(_subject.opened(options.subject, options.config))
-            places = functools.partial(_places.of_subject, subject)
+            subject = closing.enter_context(subjects.opened(options.subject, options.config))
+            places = functools.partial(lookup.of_subject, subject)
         if options.watch:
             return _watch(places, output, options.json)
         found = _look(places)
@@ -85,17 +85,17 @@ def _look(places: Callable[[], Any]) -> List[Dict[str, Any]]:
         raise ServerError("cannot look: %s" % str(error).strip().splitlines()[0]) from error
 
 
-def _look_at(place: _places.Place) -> Dict[str, Any]:
+def _look_at(place: lookup.Place) -> Dict[str, Any]:
     found = {"database": place.name, "origin": place.origin, "run": place.run}
     if not place.exists:
         return dict(found, exists=False, backends=[], prepared=[])
-    pids, gids = _blocked.everyone(place.control)
-    queue = pids + server.waiting_for(place.control, pids)
-    prepared = server.prepared_transactions(place.control)
+    pids, gids = describe.everyone(place.control)
+    queue = pids + describe.waiting_for(place.control, pids)
+    prepared = place.control.prepared_transactions()
     return {
         **found,
         "exists": True,
-        "backends": [each._asdict() for each in server.backends(place.control, queue)],
+        "backends": [each._asdict() for each in place.control.backends(queue)],
         "prepared": [each._asdict() for each in prepared if each.gid in gids],
     }
 
@@ -132,16 +132,16 @@ def _show(output: Output, found: List[Dict[str, Any]], as_json: bool, indent: An
 
 def _show_place(output: Output, place: Dict[str, Any]) -> None:
     backends = sorted(
-        (server.Backend(**each) for each in place["backends"]),
+        (Backend(**each) for each in place["backends"]),
         key=lambda each: bool(each.blocked_by),
     )
-    prepared = [server.Prepared(**each) for each in place["prepared"]]
+    prepared = [Prepared(**each) for each in place["prepared"]]
     number = len(backends) + len(prepared)
     words = "%d in the way:" % number if number else "nothing is in the way."
     if not place["exists"]:
         words = "is not there."
     output.line('"%s": %s' % (place["database"], words))
     for backend in backends:
-        output.lines(_blocked.of_backend(backend))
+        output.lines(describe.of_backend(backend))
     for each in prepared:
-        output.lines(_blocked.of_prepared(each))
+        output.lines(describe.of_prepared(each))

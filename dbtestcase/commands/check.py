@@ -21,10 +21,12 @@ import contextlib
 import platform
 from typing import Any, Dict, Optional, Tuple
 
-from .. import _compat, dialects, verdicts
+from .. import _compat, dialects
+from ..contracts import Identity
+from ..databases import verdicts
 from ..errors import DatabaseTestCaseError
-from . import _check_text, _subject
-from ._output import COULD_NOT_TELL, DONE, FOUND, Output
+from . import check_text, subjects
+from .output import COULD_NOT_TELL, DONE, FOUND, Output
 
 LOCK_TIMEOUT = 3.0
 STATUSES = {True: DONE, False: FOUND, None: COULD_NOT_TELL}
@@ -40,7 +42,7 @@ LIBRARIES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    _subject.add_arguments(parser, optional=False)
+    subjects.add_arguments(parser, optional=False)
     parser.add_argument(
         "--allow",
         metavar="NAME",
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Any, output: Output) -> int:
     """Look at every bind, print what there is, return the exit status."""
-    with _subject.opened(options.subject, options.config) as subject:
+    with subjects.opened(options.subject, options.config) as subject:
         allowed = subject.allowed + tuple(options.allow)
         binds = [
             _bind(subject, key, engine, allowed)
@@ -80,12 +82,12 @@ def run(options: Any, output: Output) -> int:
     if options.json:
         output.json(document)
     else:
-        _check_text.show(output, document, options.verbose)
+        check_text.show(output, document, options.verbose)
     return STATUSES[safe]
 
 
 def _bind(
-    subject: _subject.Subject, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
+    subject: subjects.Subject, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return what there is to say of the database of one bind.
 
@@ -130,7 +132,7 @@ def _found(kind: Any, target: Any, engine: Any, allowed: Tuple[str, ...]) -> Dic
 
 
 def _judged(
-    target: Any, engine: Any, identity: dialects.Identity, allowed: Tuple[str, ...]
+    target: Any, engine: Any, identity: Identity, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return the verdict of the safeguard, by the rule that a suite is held to."""
     refusal = verdicts.refusal(target, identity, allowed)
@@ -158,7 +160,8 @@ def _sqlite(kind: Any, target: Any, engine: Any, allowed: Tuple[str, ...]) -> Di
 
 
 def _postgresql(database: Any) -> Dict[str, Any]:
-    from ..dialects.postgresql import claim, facts
+    from ..dialects.postgresql.catalog import facts
+    from ..dialects.postgresql.claims import claim
 
     control = database.control
     facts.read_only(control)
@@ -183,8 +186,8 @@ def _not_there_yet(
     kind: Any, target: Any, engine: Any, name: str, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return what a run would do about a PostgreSQL database that is missing."""
-    from ..dialects import postgresql
-    from ..dialects.postgresql import facts
+    from ..dialects.postgresql import database as postgresql
+    from ..dialects.postgresql.catalog import facts
 
     found: Dict[str, Any] = {"database": name, "exists": False}
     with contextlib.closing(kind.beside(engine, postgresql.MAINTENANCE)) as control:

@@ -29,16 +29,17 @@ import argparse
 import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import _blocked, verdicts
-from ..dialects.postgresql import family, kept
+from ..connections import describe
+from ..databases import verdicts
+from ..dialects.postgresql.claims import family, kept
 from ..errors import ConfigurationError, UnsafeDatabaseError
-from . import _places, _subject
-from ._output import DONE, FOUND, Output, size
+from . import lookup, subjects
+from .output import DONE, FOUND, Output, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    _subject.add_arguments(parser, optional=True)
+    subjects.add_arguments(parser, optional=True)
     parser.add_argument(
         "--drop-unused",
         action="store_true",
@@ -76,10 +77,10 @@ def run(options: Any, output: Output) -> int:
 
 def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any]]:
     if options.subject is None:
-        places = closing.enter_context(_places.found())
+        places = closing.enter_context(lookup.found())
         return _without_members([_family(base, control) for base, control in _bases(places)])
-    subject = closing.enter_context(_subject.opened(options.subject, options.config))
-    found = _bases(closing.enter_context(_places.of_subject(subject)))
+    subject = closing.enter_context(subjects.opened(options.subject, options.config))
+    found = _bases(closing.enter_context(lookup.of_subject(subject)))
     bases = [base for base, _ in found]
     for base in bases:
         if options.drop_unused:
@@ -98,7 +99,7 @@ def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any
     return families
 
 
-def _bases(places: List[_places.Place]) -> List[Tuple[str, Any]]:
+def _bases(places: List[lookup.Place]) -> List[Tuple[str, Any]]:
     """Return the configured databases among them, each with a connection to its server."""
     found: Dict[Any, Tuple[str, Any]] = {}
     for place in places:
@@ -188,7 +189,7 @@ def _user(member: Dict[str, Any]) -> str:
             member["pid"],
             member["application"],
             " from %s" % member["address"] if member["address"] else "",
-            _blocked.duration(member["seconds"]),
+            describe.duration(member["seconds"]),
         )
     if member["sessions"]:
         return "no run has it, %d connected" % member["sessions"]

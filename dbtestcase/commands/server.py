@@ -21,9 +21,9 @@ import os
 import sys
 from typing import Any
 
-from .._server_url import VARIABLE
-from ..server import serve
-from ._output import Output
+from ..server.temporary import serve
+from ..server.urls import VARIABLE
+from .output import Output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any
 
 from .. import _compat
 from ..errors import ConfigurationError, UnsupportedDatabaseError
 
 SUPPORTED = {"postgresql": "postgresql", "sqlite": "sqlite"}
-
-
-class Identity(NamedTuple):
-    """Which database a live connection leads to, as its server says."""
-
-    key: Tuple[Any, ...]
-    name: str
-    place: str
-    version: str
-    private: bool = False  # in memory or a temporary file: gone with its connection
-    template: bool = False  # new databases are copies of it
 
 
 def of_engine(engine: Any) -> Any:
@@ -67,10 +56,3 @@ def _unsupported(name: str, url: Any) -> UnsupportedDatabaseError:
         "cannot reset a %s database (%s): dbtestcase knows %s. Nothing was touched."
         % (name, _compat.url_text(url, hide_password=True), " and ".join(sorted(SUPPORTED)))
     )
-
-
-def describe(identity: Optional[Identity]) -> str:
-    """Return a database as it is called in messages."""
-    if identity is None:
-        return "an unknown database"
-    return '"%s" at %s' % (identity.name, identity.place)

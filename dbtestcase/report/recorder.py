@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Iterator, Optional
+import atexit
+from typing import Any, Callable, List, Optional
 
-from .. import _where
+from .. import events, where
 from .meter import Clock, Meter
 from .parts import Event, Parts
 from .run import Run
@@ -31,13 +31,17 @@ class Recorder:
     """Notes what happens in this process.
 
     :param parts: where it is written to.
+    :param at_exit: what is to be called when the process ends, before its servers end.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, at_exit: Callable[[], None]) -> None:
         self.parts = parts
+        self._at_exit = at_exit
         self._began = Clock.now()
         self._meter = Meter()
-        self._test: Optional[_Phases] = None
+        self._tests: List[_Phases] = []  # those that run, one within the other
+        self._depth = 0  # of resets within resets
+        self._reset_at = self._left = 0.0
         self._reset: Optional[_Phases] = None
         self._last_test: Optional[str] = None
         self._rebuilding = False
@@ -60,97 +64,107 @@ class Recorder:
         events = self.parts.collect()
         return None if events is None else Run(events, self._began, Clock.now())
 
-    # --- a test ----------------------------------------------------------------------------------
+    # --- what takes its time ---------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def testing(self, case: Any) -> Iterator[_Phases]:
-        """Note a test, when it is over."""
-        outer = self._test
-        test = self._test = _Phases(case)
-        try:
-            yield test
-        finally:
-            self._test, self._last_test = outer, test.name
-            self.note(
-                "test",
-                id=test.id,
-                name=test.name,
-                at=test.at,
-                outcome=test.outcome,
-                reset=test.kind,
-                reset_seconds=test.reset_seconds,
-                seconds=test.seconds,
-                leave_seconds=test.leave_seconds,
-                queries=test.queries,
-                database_seconds=test.database_seconds,
-            )
+    def began(self, what: str, owner: Any) -> None:
+        """Hear that a test, a reset or the leaving of a database begins."""
+        if what == events.TEST:
+            self._tests.append(_Phases(owner))
+        elif what == events.RESET:
+            self._reset_began(owner)
+        else:
+            self._leaving_began()
 
-    @contextlib.contextmanager
-    def resetting(self, owner: Any) -> Iterator[None]:
-        """Time what makes the database ready for a test or a class."""
-        if self._reset is not None:  # a class that is set up by its first test
-            yield
-            return
-        test = self._test
-        phases = self._reset = test or _Phases(owner)
-        self._resets += 1
-        if test:
-            test.kind = "failed"
-        began = Clock.seconds()
-        try:
-            yield
-            if test and test.kind == "failed":
-                test.kind = _KINDS.get(getattr(owner, "reset", None), "verified")
-        finally:
-            self._reset, self._rebuilding = None, False
-            ended = Clock.seconds()
-            phases.reset_seconds = ended - began
-            if test:
-                test.began = ended
-                self._meter.start()
-            else:
-                self._note_class(phases)
+    def ended(self, what: str, owner: Any, error: Optional[BaseException]) -> None:
+        """Hear that it is over, and what it raised."""
+        if what == events.TEST:
+            self._test_ended()
+        elif what == events.RESET:
+            self._reset_ended(owner, error)
+        elif self._test:
+            self._test.leave_seconds += Clock.seconds() - self._left
 
-    @contextlib.contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Time what is done with the database after a test; its rows may be kept before that."""
-        began = Clock.seconds()
-        test = self._test
-        if test and test.began is not None:
-            test.seconds = began - test.began - test.leave_seconds
-            test.queries, test.database_seconds = self._meter.read()
-        try:
-            yield
-        finally:
-            if test:
-                test.leave_seconds += Clock.seconds() - began
+    @property
+    def _test(self) -> Optional[_Phases]:
+        """The test that runs: the innermost one, where a test runs others."""
+        return self._tests[-1] if self._tests else None
 
-    def _note_class(self, phases: _Phases) -> None:
-        seconds = phases.reset_seconds
-        self.note("class", name=phases.name, at=phases.at, reset=phases.kind, reset_seconds=seconds)
-
-    # --- what happens in a reset -----------------------------------------------------------------
-
-    def changed(self, database: str, reason: str) -> None:
-        """Note that a database is no longer as it was made."""
-        self._rebuilding = True
+    def _test_ended(self) -> None:
+        test = self._tests.pop()
+        self._last_test = test.name
         self.note(
-            "change",
-            database=database,
-            reason=reason,
-            after=self._last_test,
-            before=_where.current_test() or (self._reset and self._reset.name),
+            "test",
+            id=test.id,
+            name=test.name,
+            at=test.at,
+            outcome=test.outcome,
+            reset=test.kind,
+            reset_seconds=test.reset_seconds,
+            seconds=test.seconds,
+            leave_seconds=test.leave_seconds,
+            queries=test.queries,
+            database_seconds=test.database_seconds,
         )
 
-    def built(self) -> None:
-        """Note that the schema is being made."""
-        if self._reset is not None and self._reset.kind != "recreated":
-            self._reset.kind = "recreated" if self._rebuilding else "built"
+    def _reset_began(self, owner: Any) -> None:
+        self._depth += 1
+        if self._depth > 1:  # a class that is set up by its first test
+            return
+        # A private server ends at exit, too: register again to be called before it ends.
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
+        self._reset = self._test or _Phases(owner)
+        self._resets += 1
+        if self._test:
+            self._test.kind = "failed"
+        self._reset_at = Clock.seconds()
 
-    def left_open(self, leak: Any) -> None:
-        """Note what a test left open."""
-        values = {name: getattr(leak, name, None) for name in ("test", "kind", "file", "line")}
-        self.note("left open", text=str(leak), **values)
+    def _reset_ended(self, owner: Any, error: Optional[BaseException]) -> None:
+        self._depth -= 1
+        if self._depth or self._reset is None:
+            return
+        ended, phases, test = Clock.seconds(), self._reset, self._test
+        self._reset, self._rebuilding = None, False
+        phases.reset_seconds = ended - self._reset_at
+        if test is None:
+            seconds = phases.reset_seconds
+            self.note(
+                "class", name=phases.name, at=phases.at, reset=phases.kind, reset_seconds=seconds
+            )
+            return
+        if error is None and test.kind == "failed":
+            test.kind = _KINDS.get(getattr(owner, "reset", None), "verified")
+        test.began = ended
+        self._meter.start()
+
+    def _leaving_began(self) -> None:
+        """Know when the test itself is over; its rows may be kept before that."""
+        self._left = Clock.seconds()
+        test = self._test
+        if test and test.began is not None:
+            test.seconds = self._left - test.began - test.leave_seconds
+            test.queries, test.database_seconds = self._meter.read()
+
+    # --- what happens ----------------------------------------------------------------------------
+
+    def noted(self, what: str, **values: Any) -> None:
+        """Hear that something happened."""
+        if what == events.CHANGED:
+            self._rebuilding = True
+            before = where.current_test() or (self._reset and self._reset.name)
+            self.note("change", after=self._last_test, before=before, **values)
+        elif what == events.BUILT:
+            if self._reset is not None and self._reset.kind != "recreated":
+                self._reset.kind = "recreated" if self._rebuilding else "built"
+        elif what == events.LEFT_OPEN:
+            leak = values["leak"]
+            known = {name: getattr(leak, name, None) for name in ("test", "kind", "file", "line")}
+            self.note("left open", text=str(leak), **known)
+        elif what == events.OUTCOME:
+            if self._test and self._test.outcome in ("unfinished", "passed"):
+                self._test.outcome = values["outcome"]
+        elif what == events.NOTICE:
+            self.note("notice", **values)
 
 
 def _name(case: Any) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Dict, Iterator, List
 
-from .. import _checkouts, _compat
+from .. import _compat
+from ..connections import checkouts
 
 
 def left_on_servers() -> Iterator[Dict[str, Any]]:
     """Yield, once where this process used a server, what is left on it."""
-    from .. import safeguard  # which stands above: it is asked when all is over
+    from ..databases import check
 
-    dialects = [each for each in safeguard.used_dialects() if each.control is not None]
+    dialects = [each for each in check.used_dialects() if each.control is not None]
     names = [name for dialect in dialects for name in _named(dialect.siblings)]
     if not names:
         return
@@ -36,7 +37,7 @@ def _transactions() -> List[str]:
     return [
         "%s is still in a transaction, on the connection of %s"
         % (checkout.test or "code outside of any test", _place(checkout))
-        for checkout in _checkouts.opened()
+        for checkout in checkouts.opened()
         if _compat.transaction_status(checkout.dbapi) not in (None, _compat.IDLE)
     ]
 

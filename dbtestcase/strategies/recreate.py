@@ -6,7 +6,8 @@ import difflib
 import weakref
 from typing import Any, List, Optional
 
-from .. import _environment, build, clearing, progress
+from .. import events, where
+from ..databases import build, clear
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from . import Strategy
 
@@ -46,7 +47,7 @@ class RecreateStrategy(Strategy):
 
 
 def _mode_of(case: Any) -> str:
-    mode = _environment.setting("DBTESTCASE_RECREATE") or case.recreate
+    mode = where.setting("DBTESTCASE_RECREATE") or case.recreate
     if mode not in _MODES:
         raise ConfigurationError(
             "%s.recreate is %r; it can be %s." % (type(case).__name__, mode, " or ".join(_MODES))
@@ -57,7 +58,7 @@ def _mode_of(case: Any) -> str:
 def _restore(case: Any, databases: List[Any]) -> Optional[str]:
     """Return why the databases have to be made anew, ``None`` where they do not."""
     for database in databases:
-        changed = clearing.restore(database, database.data, case)
+        changed = clear.restore(database, database.data, case)
         if changed is not None:
             return changed
     return None
@@ -67,7 +68,7 @@ def _count(case_class: type, changed: Optional[str]) -> None:
     """Say so, once, when the tests of a class are slow for a reason that may be its own."""
     times = _rebuilt[case_class] = 0 if changed is None else _rebuilt.get(case_class, 0) + 1
     if times == _OFTEN:
-        progress.say(_IN_VAIN.format(case_class.__name__, times, changed))
+        events.say(_IN_VAIN.format(case_class.__name__, times, changed))
 
 
 def _recreate(case: Any, databases: List[Any]) -> None:
@@ -89,5 +90,5 @@ def _compare(case: Any, databases: List[Any]) -> None:
             raise DatabaseTestCaseError(
                 'the verified reset of "%s" for %s differs from drop and create (-/+ lines of their'
                 " dumps). Please report this as an error of dbtestcase:\n  %s"
-                % (database.name, clearing.name_of(case), "\n  ".join(differences[:_MOST_LINES]))
+                % (database.name, clear.name_of(case), "\n  ".join(differences[:_MOST_LINES]))
             )

@@ -11,10 +11,10 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from .. import build, clearing
+from ..databases import build, clear
 from ..errors import DatabaseTestCaseError
 from . import Strategy
-from ._outer import OuterTransaction
+from .outer.transaction import OuterTransaction
 
 # For each database, the rows and the state that the last outer transaction left.
 _states: "weakref.WeakKeyDictionary[Any, Tuple[Any, Any]]" = weakref.WeakKeyDictionary()
@@ -33,7 +33,7 @@ class RollbackStrategy(Strategy):
         :param databases: the checked databases of the test.
         :raises ConfigurationError: if engines cannot share a transaction.
         """
-        test = clearing.name_of(case)
+        test = clear.name_of(case)
         case._dbtestcase_committed_counts = False  # all connections see what none has committed
         if not all([_is_ready(database, case) for database in databases]):
             build.forget(databases)
@@ -42,7 +42,7 @@ class RollbackStrategy(Strategy):
             outer = OuterTransaction(database.engines, test, database.name, case.lock_timeout)
             if not outer.begin(database.data, _state(database)) and _state(database):
                 outer.end()  # somebody has committed something since the last test
-                if clearing.restore(database, database.data, case):
+                if clear.restore(database, database.data, case):
                     self._begin_anew(case, databases)
                     return
                 outer.begin(database.data)
@@ -93,7 +93,7 @@ class RollbackStrategy(Strategy):
 
 def _is_ready(database: Any, case: Any) -> bool:
     """Make a database equal to its base line unless it is known to be; tell whether that went."""
-    return bool(_state(database)) or not clearing.restore(database, database.data, case)
+    return bool(_state(database)) or not clear.restore(database, database.data, case)
 
 
 def _state(database: Any) -> Any:
@@ -110,7 +110,7 @@ def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
         if database.dialect.alive:
             raise
         return []  # the server was lost, and what was written with it
-    reason = clearing.restore(database, database.data, case)
+    reason = clear.restore(database, database.data, case)
     if reason:
         build.forget([database])
         return found + [reason]

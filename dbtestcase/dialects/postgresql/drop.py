@@ -6,8 +6,8 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
-from .control import Control
-from .objects import Extensions, Found, installed_extensions, inventory, look
+from .catalog.objects import Extensions, Found, installed_extensions, inventory, look
+from .sessions.control import Control
 
 __all__ = ["drop_everything", "installed_extensions", "inventory"]
 

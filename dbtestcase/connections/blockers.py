@@ -1,0 +1,232 @@
+"""Who blocks us, and the words for it.
+
+Looking comes before locking: what is in the way is seen without waiting for it, what this process
+left there is taken back, and what remains by the end of the bound is named, never waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
+
+import sqlalchemy as sa
+
+from .. import _compat
+from ..contracts import Backend, ControlConnection
+from ..errors import BlockedDatabaseError
+from . import answers, describe, leftovers, ours
+from .leaks import Leak
+from .settling import running
+
+LOCK_TIMEOUT, STATEMENT_TIMEOUT, DEADLOCK, FULL = "55P03", "57014", "40P01", "53300"
+_FULL_TEXTS = ("too many clients", "too many connections", "remaining connection slots")
+_TERMINATING = 1.0  # seconds that a backend may take to end
+_NO_ANSWER = (
+    "its statement got no answer, and its connection was cut: the server, or the process of it"
+    " that serves this connection, is stopped or cannot be reached."
+)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
+
+Result = TypeVar("Result")
+
+
+def ensure_free(
+    control: ControlConnection,
+    database_name: str,
+    test_name: str,
+    leaks: Iterable[Leak] = (),
+    lock_timeout: float = 5.0,
+    terminate_blockers: bool = False,
+    exclusive: bool = False,
+    wait: Optional[float] = None,
+) -> List[Leak]:
+    """Return when nothing is in the way of a reset; one query when nothing is.
+
+    What connections of this process hold is rolled back first. The transactions of others, and
+    statements of this process that are at work, are waited for.
+
+    :param control: the control connection on the database.
+    :param leaks: what :func:`sessions.free` found before, for the error.
+    :param lock_timeout: seconds to wait at most.
+    :param terminate_blockers: end other backends of the same role on this database.
+    :param exclusive: whether tables are to be dropped, and not only emptied.
+    :param wait: seconds to wait now, where some of the bound is over.
+    :return: what had to be freed.
+    :raises BlockedDatabaseError: if something is still in the way then; it names it.
+    """
+    deadline = time.monotonic() + (lock_timeout if wait is None else wait)
+    freed: List[Leak] = []
+    unread: List[int] = []
+    pause, late = _FIRST_PAUSE, False
+    while True:
+        found = control.in_the_way(exclusive)
+        pids, gids = found.pids, found.gids
+        freed += ours.free_idle(control, found, deadline)
+        if not pids and not gids:
+            return freed
+        done = ours.free(control, found, unread, deadline)
+        if terminate_blockers and not done:
+            done = [leak for pid in pids for leak in _terminate(control, pid)]
+        freed += done
+        if late:
+            fact = "waited %.1f s for a lock" % lock_timeout
+            lines = describe.lines_about(control, pids, gids)
+            lines += ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids]
+            raise _error(_cannot(database_name, test_name, "the reset", fact), lines)
+        if not done:
+            unread = [each.pid for each in control.backends(pids) if _is_unread(each)]
+            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+            pause = min(_LONGEST_PAUSE, pause * 2)
+        late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
+
+
+def blocked(
+    control: ControlConnection,
+    error: BaseException,
+    database_name: str,
+    test_name: str,
+    what: str,
+    lock_timeout: float,
+) -> Optional[BlockedDatabaseError]:
+    """Turn an error of clearing, creating or connecting into the one that says who blocks.
+
+    :param control: the control connection, or ``None`` where there is none.
+    :param error: a lock or statement timeout, a deadlock, a dry pool, a full server.
+    :param what: what met it, as ``"DROP TABLE"``.
+    :param lock_timeout: seconds that it was allowed to wait for a lock.
+    :return: the error to raise from it, or ``None`` if it is of another kind.
+    """
+    fact = _fact(error, lock_timeout)
+    if fact is None:
+        return None
+    if isinstance(error, BlockedDatabaseError):
+        return error
+    first = _cannot(database_name, test_name, what, fact)
+    try:
+        lines = (
+            describe.slots(control)
+            if is_full(error)
+            else describe.lines_about(control, *describe.everyone(control))
+        )
+    except Exception:  # the connection that would tell is gone too
+        lines = []
+    return _error(first, lines, full=is_full(error))
+
+
+def retrying(work: Callable[[], Result], attempts: int = 3) -> Result:
+    """Do some work, again where it met a deadlock with somebody's late request.
+
+    :param work: what to do; it must have been rolled back where it fails.
+    """
+    for _ in range(attempts - 1):
+        try:
+            return work()
+        except Exception as error:
+            if _compat.sqlstate(error) != DEADLOCK:
+                raise
+    return work()
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether an error says that a lock was not to be had in time."""
+    return _compat.sqlstate(error) == LOCK_TIMEOUT
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that the server has no connection left."""
+    # A driver has no code for an error at connecting; the server's own words are in the text.
+    return _compat.sqlstate(error) == FULL or any(text in str(error) for text in _FULL_TEXTS)
+
+
+def watch() -> None:
+    """Have a test's own statements that wait in vain for a lock say who has it, from now on."""
+    leftovers.watch()
+    if not sa.event.contains(sa.engine.Engine, "handle_error", _explain):
+        sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
+
+
+def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
+    if leftovers.is_ours(pid):
+        return []  # a thread is at work with it
+    named = control.backends([pid])
+    if not named or not control.terminate(pid, _TERMINATING):
+        return []
+    who = named[0].application or "another process"
+    return [Leak("backend", who, None, 0, "", "MainThread", pid, named[0].seconds or 0.0)]
+
+
+def _is_unread(backend: Backend) -> bool:
+    return backend.state == "active" and backend.waits_for == "Client"
+
+
+def _fact(error: BaseException, lock_timeout: float) -> Optional[str]:
+    facts = {
+        LOCK_TIMEOUT: "waited %.1f s for a lock" % lock_timeout,
+        STATEMENT_TIMEOUT: "was cancelled after too long a time (statement_timeout)",
+        DEADLOCK: "met a deadlock",
+    }
+    if is_full(error):
+        return "found no free connection on the server"
+    if isinstance(error, sa.exc.TimeoutError):
+        return "found no free connection in the pool"
+    return facts.get(_compat.sqlstate(error) or "")
+
+
+def _cannot(database_name: str, test_name: str, what: str, fact: str) -> str:
+    return 'cannot clear "%s" for %s: %s %s.' % (database_name, test_name, what, fact)
+
+
+def _error(first: str, lines: List[str], full: bool = False) -> BlockedDatabaseError:
+    return BlockedDatabaseError("\n".join([first] + lines + [describe.advice(lines, full)]))
+
+
+def _explain(context: Any) -> Optional[BaseException]:
+    """Name the holder of the lock that a test's own statement waited for in vain.
+
+    The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
+    """
+    test, error = running(), context.sqlalchemy_exception
+    if test is None or error is None or isinstance(error, BlockedDatabaseError):
+        return None
+    nowait = "nowait" in (context.statement or "").lower()
+    full = is_full(context.original_exception)
+    if answers.was_cut(_dbapi_of(context.connection)):
+        return _compat.in_place_of(  # type: ignore[no-any-return]
+            error, BlockedDatabaseError, "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
+        )
+    if not full and (_compat.sqlstate(context.original_exception) != LOCK_TIMEOUT or nowait):
+        return None
+    fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
+    lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
+    control = _control_of(test, context.engine)
+    try:
+        found = (
+            describe.slots(control)
+            if full
+            else describe.lines_about(control, *_others(control, context))
+        )
+    except Exception:  # no control connection, or it is gone: less can be said
+        found = []
+    lines += found + [describe.advice(found, full), str(error)]
+    named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
+    return named
+
+
+def _dbapi_of(connection: Any) -> Any:
+    fairy = _compat.fairy_of(connection) if connection is not None else None
+    return _compat.dbapi_connection(fairy) if fairy is not None else None
+
+
+def _others(control: ControlConnection, context: Any) -> Tuple[List[int], List[str]]:
+    own = _compat.backend_pid(_dbapi_of(context.connection))
+    pids, gids = describe.everyone(control)
+    if "advisory" in (context.statement or "").lower() or not {*pids, *gids} - {own}:
+        pids, gids = control.advisory_holders(), []
+    return [pid for pid in pids if pid != own], gids
+
+
+def _control_of(test: Any, engine: Any) -> Any:
+    for known, control in test.scope.controls.items():
+        if known is engine or getattr(known, "pool", None) is getattr(engine, "pool", None):
+            return control
+    return next(iter(test.scope.controls.values()), None)

@@ -1,0 +1,292 @@
+"""What holds on every connection of a running test: its name and a bound on its waits.
+
+And nothing that a test did to a session is left for the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
+from weakref import WeakValueDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.pool import Pool
+
+from .. import _compat
+from ..contracts import ControlConnection, SessionSettings
+from . import checkouts, describe, statements, twophase
+
+_INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
+
+
+class Scope:
+    """What tests that follow each other have in common: engines, and a bound on their waits."""
+
+    def __init__(
+        self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, ControlConnection]
+    ) -> None:
+        self.engines = engines
+        self.lock_timeout = lock_timeout
+        self.controls = dict(controls)
+        self.locations = {each.location for each in self.controls.values()}
+        self.milliseconds = max(1, int(lock_timeout * 1000))
+        #: The statements that settle a session; there are none for a database without a server.
+        self.settings = next((each.settings for each in self.controls.values()), None)
+        self._guarded: List[Any] = []
+
+    def is_for(
+        self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, ControlConnection]
+    ) -> bool:
+        """Tell whether it is the scope of a test with these."""
+        return (self.engines, self.lock_timeout, self.controls) == (engines, lock_timeout, controls)
+
+    def concerns(self, pool: Any, dbapi: Any) -> bool:
+        """Tell whether a connection is to a database of the tests, of whichever engine."""
+        if any(engine.pool is pool for engine in self.engines):
+            return True
+        return bool(self.locations) and _compat.location(dbapi) in self.locations
+
+    def guard(self, pool: Any) -> None:
+        """Have a pool that runs dry say so within the bound, and say who has its connections."""
+        before = _compat.set_pool_timeout(pool, None)
+        if before is None or "_do_get" in vars(pool):
+            return
+        _compat.set_pool_timeout(pool, min(before, self.lock_timeout))
+        ordinary, ordinarily_anew = pool._do_get, pool.recreate
+
+        def get() -> Any:
+            try:
+                return ordinary()
+            except sa.exc.TimeoutError as error:
+                if _running is None:
+                    raise
+                named = describe.dry_pool(_running, pool, error)
+            raise named
+
+        def recreate() -> Any:
+            anew = ordinarily_anew()
+            _compat.set_pool_timeout(anew, before)
+            return anew
+
+        pool._do_get, pool.recreate = get, recreate
+        self._guarded.append((pool, before))
+
+    def release(self) -> None:
+        """Let the pools wait as long as they did before."""
+        for pool, seconds in self._guarded:
+            del pool._do_get, pool.recreate
+            _compat.set_pool_timeout(pool, seconds)
+        del self._guarded[:]
+
+
+class Running:
+    """A test while it runs, or a class between its tests."""
+
+    def __init__(self, scope: Scope, name: str) -> None:
+        self.scope = scope
+        self.name = name
+        self.label = "dbtestcase %s" % name
+        self.used: Dict[int, Any] = {}  # records of pools, by their ids
+        self.called = False  # whether it may have called a function that took an advisory lock
+
+
+_running: Optional[Running] = None
+
+
+def running() -> Optional[Running]:
+    """Return the test that runs now."""
+    return _running
+
+
+# --- what is done to their connections ---
+
+
+class _Session:
+    """What a connection's session was set to, and whether a test did something lasting to it."""
+
+    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by", "settings")
+
+    def __init__(self) -> None:
+        self.name: Optional[str] = None
+        self.before: Any = None
+        self.milliseconds = 0
+        self.reported: Any = None
+        self.spoiled_by: Any = None
+        self.settings: Optional[SessionSettings] = None  # by which it was set
+
+
+_watching = False
+# The records of the pools whose connections were ever settled, by their ids.
+_settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
+# What a process that forked had in use, which is not to be let go of.
+_inherited: List[Any] = []
+
+
+def watch() -> None:
+    """Settle connections when they are checked out while a test runs, from now on."""
+    global _watching
+    twophase.watch()
+    if not _watching:
+        _watching = True
+        sa.event.listen(Pool, "checkout", _checked_out)
+        _compat.listen_to_statements(_executing)
+
+
+def begin(
+    engines: Iterable[Any],
+    name: str,
+    lock_timeout: float,
+    controls: Mapping[Any, ControlConnection],
+) -> None:
+    """Have connections settled for a test (or for a class, between its tests) from now on."""
+    global _running
+    scope, wanted = _finished(), list(engines)
+    if scope is None or not scope.is_for(wanted, lock_timeout, controls):
+        if scope is not None:
+            scope.release()
+        scope = Scope(wanted, lock_timeout, controls)
+    _running = Running(scope, name)
+    for engine in wanted:
+        scope.guard(engine.pool)
+
+
+def end() -> None:
+    """Throw away the sessions that the test changed; set the others back at their next checkout."""
+    scope = _finished()
+    if scope is not None:
+        scope.release()
+
+
+def _finished() -> Optional[Scope]:
+    """Throw away the sessions that the test changed; return the scope that it ran in."""
+    global _running
+    test, _running = _running, None
+    if test is None:
+        return None
+    for record in list(test.used.values()):
+        session = record.info.get(_INFO)
+        if session is not None and _is_spoiled(record, session):
+            session.spoiled_by = session.spoiled_by or test
+            if not checkouts.is_out(record):
+                _throw_away(record)
+    if test.called:
+        for control in test.scope.controls.values():
+            with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
+                throw_away(control.advisory_holders())
+    return test.scope
+
+
+def throw_away(pids: Collection[int]) -> None:
+    """Close idle pooled connections, by their backends: tests left something in their sessions."""
+    for record in list(_settled.values()):
+        dbapi = _compat.recorded_connection(record)
+        if dbapi is None or _compat.backend_pid(dbapi) not in pids or checkouts.is_out(record):
+            continue
+        if _compat.transaction_status(dbapi) == _compat.IDLE:
+            _throw_away(record)
+
+
+def leave_to_parent() -> None:
+    """Leave the connections that the running test uses, in a forked process, to the parent."""
+    test = running()
+    if test is not None:
+        _inherited.append((dict(test.used), dict(test.scope.controls)))
+        test.used.clear()
+        test.scope.controls.clear()
+    twophase.leave_to_parent()
+    _settled.clear()
+
+
+def _throw_away(record: Any) -> None:
+    """Close an idle pooled connection; the pool makes a new one, with all its listeners, for it.
+
+    A server notices the end of a connection later; what it holds is given up before.
+    """
+    dbapi = _compat.dbapi_connection(record)
+    if _compat.transaction_status(dbapi) == _compat.IDLE:
+        with contextlib.suppress(Exception):
+            _run(dbapi, record.info[_INFO].settings.discard)
+    record.invalidate()
+
+
+def _is_spoiled(record: Any, session: _Session) -> bool:
+    dbapi = _compat.dbapi_connection(record)
+    if dbapi is None or dbapi.closed:
+        return False
+    if session.spoiled_by is not None or record.info.get(checkouts.RAW):
+        return True
+    return session.reported is not None and _compat.reported_settings(dbapi) != session.reported
+
+
+def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
+    if getattr(fairy._pool, "settled", False):  # in an outer transaction
+        return
+    session, test = record.info.get(_INFO), running()
+    if session is not None and session.spoiled_by not in (None, test):
+        raise sa.exc.DisconnectionError("an earlier test changed this session")
+    if test is None:
+        if session is not None and session.before is not None:
+            _set_back(dbapi, session)
+    elif session is None or session.name != test.label or id(record) not in test.used:
+        if hasattr(dbapi, "info") and test.scope.concerns(fairy._pool, dbapi):
+            test.scope.guard(fairy._pool)
+            _settle(dbapi, record, test)
+
+
+def _settle(dbapi: Any, record: Any, test: Running) -> None:
+    session = record.info.setdefault(_INFO, _Session())
+    test.used[id(record)] = _settled[id(record)] = record
+    if session.name == test.label or _compat.transaction_status(dbapi) != _compat.IDLE:
+        return
+    if session.before is not None and session.milliseconds != test.scope.milliseconds:
+        _set_back(dbapi, session)
+    settings = session.settings = test.scope.settings
+    if settings is None:
+        return
+    if session.before is None:
+        session.before = _run(dbapi, settings.settle(test.label, test.scope.milliseconds))[:3]
+        session.milliseconds = test.scope.milliseconds
+    else:
+        _run(dbapi, settings.rename(test.label))
+    session.name = test.label
+    if session.reported is None:  # else it is what it was at the end of the test before
+        session.reported = _compat.reported_settings(dbapi)
+
+
+def _set_back(dbapi: Any, session: _Session) -> None:
+    if session.settings and _compat.transaction_status(dbapi) == _compat.IDLE:
+        _run(dbapi, session.settings.restore(session.before))
+        session.name = session.before = session.reported = None
+
+
+def _run(dbapi: Any, sql: str) -> Any:
+    """Run a statement in a transaction of its own, on a connection just checked out.
+
+    :raises sqlalchemy.exc.DisconnectionError: if the connection turns out to be dead; the pool
+        then makes another one in its place.
+    """
+    try:
+        before = _compat.set_autocommit(dbapi)
+        cursor = _compat.plain_cursor(dbapi)
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        cursor.close()
+        _compat.set_autocommit(dbapi, before)
+    except Exception as error:
+        if dbapi.closed:
+            raise sa.exc.DisconnectionError(str(error)) from error
+        raise
+    return tuple(row or ())
+
+
+def _executing(context: Any, statement: str) -> None:
+    effect = statements.read(statement)
+    if effect.leaves_nothing or context.dialect.name != "postgresql":
+        return
+    conn, test = context.root_connection, running()
+    if effect.prepares:
+        twophase.know_once_done(conn, statement, effect.prepares)
+    elif effect.lasts:
+        conn.info.setdefault(_INFO, _Session()).spoiled_by = test
+    elif test is not None:
+        test.called = True

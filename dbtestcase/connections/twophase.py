@@ -1,0 +1,99 @@
+"""Which transactions this process prepared (2PC), and where: they outlive their connections.
+
+Nobody else's is ever ended. Ours is what a driver or SQLAlchemy has reported, once it was done,
+what an open connection still knows of, and what a backend of ours is seen to have done last.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Optional
+
+import sqlalchemy as sa
+
+from .. import _compat
+from ..contracts import ControlConnection
+from . import checkouts, drivers
+
+_prepared: Dict[str, checkouts.Place] = {}
+
+
+class _Knowing(drivers.Subscriber):
+    """Knows of what is prepared, past SQLAlchemy as well."""
+
+    def prepared(self, gid: str) -> None:
+        """Know where a transaction was prepared."""
+        _prepared[gid] = checkouts.Place()
+
+
+_KNOWING = _Knowing()
+
+
+def watch() -> None:
+    """Know of what is prepared from now on; harmless a second time."""
+    drivers.subscribe(_KNOWING)
+
+
+def leave_to_parent() -> None:
+    """Leave what was prepared, in a forked process, to the parent."""
+    _prepared.clear()
+
+
+def place_of(gid: str) -> Optional[checkouts.Place]:
+    """Return where a transaction of this name was prepared, if that was here."""
+    return _prepared.get(gid)
+
+
+def know_once_done(conn: Any, statement: str, gid: str) -> None:
+    """Know of a prepared transaction when it is: one of this name may be somebody else's.
+
+    :param conn: the SQLAlchemy connection that is about to run the statement.
+    """
+
+    def executed(conn: Any, cursor: Any, done: str, *_: Any) -> None:
+        if done == statement:
+            _KNOWING.prepared(gid)
+
+    sa.event.listen(conn, "after_cursor_execute", executed, once=True)
+
+
+def end(control: ControlConnection, gids: List[str]) -> List[checkouts.Place]:
+    """Roll back what this process prepared; what its drivers still know of, they do themselves.
+
+    :param control: the control connection on the database.
+    :param gids: the names of transactions that are in the way.
+    :return: where those that are ended had been prepared.
+    """
+    now = time.monotonic()
+    found = control.prepared_transactions()
+    made = {each.gid: now - each.seconds for each in found if each.gid in gids}
+    there = set(made)
+    if _roll_back(_compat.location(control.dbapi)):
+        there &= {each.gid for each in control.prepared_transactions()}
+    ours = {gid for gid in made if _is_known(gid, made[gid])} | set(_last_done(control))
+    for gid in ours & there:
+        control.rollback_prepared(gid)
+    return [
+        _prepared.pop(gid) if _is_known(gid, made[gid]) else checkouts.unseen(made[gid])
+        for gid in made
+        if gid in ours or gid not in there
+    ]
+
+
+def _is_known(gid: str, made: float) -> bool:
+    """Tell whether this process prepared it: a name in use again since then is somebody else's."""
+    place = _prepared.get(gid)
+    return place is not None and made <= place.since
+
+
+def _last_done(control: ControlConnection) -> List[str]:
+    """Return the names that connections of this process prepared and did nothing since."""
+    pids = [] if checkouts.was_forked() else [pid for pid in checkouts.our_pids() if pid]
+    return control.prepared_by(pids) if pids else []
+
+
+def _roll_back(location: Any) -> bool:
+    """Roll back what open connections of drivers to a database know of; tell whether any did."""
+    known = [] if checkouts.was_forked() else _compat.driver_connections()
+    here = [dbapi for dbapi in known if _compat.location(dbapi) == location]
+    return any([_compat.roll_prepared_back(dbapi) for dbapi in here])

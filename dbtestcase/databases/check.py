@@ -1,0 +1,223 @@
+"""Is it a test database? The only maker of the handle that strategies accept.
+
+The second step in the life of a test class, before anything is dropped or emptied.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import time
+import weakref
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from .. import _compat, dialects, events
+from ..connections import blockers
+from ..contracts import Identity
+from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
+from . import announce, claims, predecessor
+from .verdicts import is_test_name, refusal, refusal_text, unreachable
+
+
+class CheckedDatabase:
+    """A database that passed the check: the handle without which nothing is cleared.
+
+    :func:`check` makes them and nothing else does; there is one for each physical database.
+    """
+
+    def __init__(self, dialect: Any, base: str) -> None:
+        self.dialect = dialect
+        self.base = base  # the configured database, of which it may be a sibling
+        self.engines: List[Any] = []
+        self.built_for: Optional[int] = None  # the target that it was last built for
+        self.schema_key: Optional[Tuple[Any, ...]] = None  # what its tables were made from
+        self.schema: Any = None  # the base line after create_tables()
+        self.data_key: Optional[Tuple[Any, ...]] = None  # what its rows were made by
+        self.data: Any = None  # the base line after load_data()
+
+    @property
+    def name(self) -> str:
+        """The name that the server gives for it."""
+        return str(self.dialect.identity.name)
+
+    def forget(self) -> None:
+        """Have it built anew the next time, as it is not what was remembered."""
+        self.built_for = self.schema_key = self.data_key = None
+
+    def __repr__(self) -> str:
+        return "<CheckedDatabase %s>" % self.dialect.identity.label
+
+
+_TAKEN_MEANWHILE = (
+    "it had this very one, and lost the connection by which it had it.\n"
+    "  Did somebody end that connection, or start the server anew?"
+)
+
+_databases: Dict[Tuple[Any, ...], CheckedDatabase] = {}
+# Where an engine led when last asked: with its URL, since an engine's URL can be replaced.
+_known: "weakref.WeakKeyDictionary[Any, Tuple[Any, Identity]]" = weakref.WeakKeyDictionary()
+
+
+def check(
+    target: Any, owner: str, allowed: Iterable[str] = (), lock_timeout: float = 5.0
+) -> List[CheckedDatabase]:
+    """Ask every engine's live connection where it leads, and refuse what is not for tests.
+
+    :param target: what the test runs against, see :mod:`dbtestcase.target`.
+    :param owner: the class (and test) on whose behalf, for messages.
+    :param allowed: exact names that are allowed although they have no word ``test``.
+    :param lock_timeout: seconds that clearing may wait for a lock.
+    :return: one handle for each physical database; several engines may lead to one.
+    :raises UnsafeDatabaseError: before anything was touched, if any database is refused.
+    :raises UnsupportedDatabaseError: if any engine is of a kind that cannot be reset.
+    :raises ServerError: if a server cannot be reached.
+    """
+    engines = target.engines
+    kinds = {key: dialects.of_engine(engine) for key, engine in engines.items()}
+    names = tuple(allowed)
+    identities = {}
+    for key, engine in engines.items():
+        identities[key] = _identify(kinds[key], engine, owner, names, target, key)
+        reason = refusal(target, identities[key], names)
+        if reason:
+            raise UnsafeDatabaseError(
+                refusal_text(owner, identities[key], key, target, engine, reason)
+            )
+    databases: List[CheckedDatabase] = []
+    for key, engine in engines.items():
+        try:
+            database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
+        except Exception as error:
+            if blockers.is_full(error):  # the connection that clears was one too many
+                raise unreachable(error, engine, owner, target.origin(key)) from error
+            raise
+        if database.dialect.identity.key != identities[key].key:
+            target.on_close(claims.follow(engine, database.dialect))
+        if database not in databases:
+            database.engines = []
+            databases.append(database)
+        database.engines.append(engine)
+    return databases
+
+
+def used_dialects() -> List[Any]:
+    """Return what the databases of this run are cleared by, where it is still connected."""
+    found = {id(each.dialect): each.dialect for each in _databases.values()}
+    return [dialect for dialect in found.values() if dialect.alive]
+
+
+def dispose(engine: Any) -> None:
+    """Dispose of an engine that was made for a class or a test, and of what is known of it."""
+    engine.dispose()
+    known = _known.pop(engine, None)
+    if known is not None and known[1].private:  # its database in memory is gone
+        _databases.pop(known[1].key, None)
+
+
+@atexit.register
+def close_all() -> None:
+    """Close the connections that clear, as the process ends."""
+    for database in _databases.values():
+        with contextlib.suppress(Exception):
+            database.dialect.close()
+    _databases.clear()
+
+
+def _identify(
+    kind: Any, engine: Any, owner: str, allowed: Tuple[str, ...], target: Any, key: Any
+) -> Identity:
+    known = _known.get(engine)
+    if known is not None and known[0] == _compat.url_key(engine.url):
+        database = _databases.get(known[1].key)
+        if database is not None and database.dialect.alive:
+            return known[1]
+        if database is not None and database.dialect.lost:
+            reconnect(database, owner)
+            database.forget()  # nobody knows what became of it meanwhile
+            return _known[engine][1]
+    try:
+        identity = _ask(kind, engine, allowed)
+    except DatabaseTestCaseError:
+        raise
+    except Exception as error:
+        raise unreachable(error, engine, owner, target.origin(key)) from error
+    _known[engine] = (_compat.url_key(engine.url), identity)
+    return identity
+
+
+def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
+    with _compat.connect_timeout():
+        try:
+            return kind.identify(engine)  # type: ignore[no-any-return]
+        except Exception as error:
+            created = kind.create_configured(
+                engine, error, lambda name: name in allowed or is_test_name(name)
+            )
+            if created is None:
+                raise
+            events.say('created the database "%s", which was not there yet' % created)
+            return kind.identify(engine)  # type: ignore[no-any-return]
+
+
+def _database(
+    kind: Any, engine: Any, identity: Identity, lock_timeout: float, owner: str
+) -> CheckedDatabase:
+    database = _databases.get(identity.key)
+    if database is None or not database.dialect.alive:
+        base = identity.name
+        if database is not None:
+            base = database.base  # in a forked process the engine may lead to its parent's sibling
+            database.dialect.close()
+        with _compat.connect_timeout():
+            dialect = kind(engine, identity, lock_timeout)
+            dialect = claims.claim(dialect, engine, owner, base)
+        announce.announce(dialect, base)
+        found = predecessor.left_by(dialect)
+        if found:
+            events.say(found)
+        # A run has one database in place of the one it found taken, whoever asks for that one.
+        database = _databases[identity.key] = CheckedDatabase(dialect, base)
+        _databases[dialect.identity.key] = database
+    database.dialect.set_lock_timeout(lock_timeout)
+    return database
+
+
+def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
+    """Connect anew to a checked database if the connection that clears it was lost.
+
+    Its server may have been started anew, and the database itself dropped and made again.
+
+    :param owner: the class (and test) on whose behalf, for messages.
+    :param copier: the backend by which this run itself has been copying the database.
+    :raises UnsafeDatabaseError: if its engine leads to another database by now.
+    :raises BlockedDatabaseError: if another run has taken it meanwhile.
+    :raises ServerError: if the server does not come back within the bound.
+    """
+    lost = database.dialect
+    if lost.alive:
+        return
+    lost.forget_connections(database.engines)
+    dialect = _reached_again(lost, database.engines[0], owner)
+    claims.wait_for(dialect, owner, _TAKEN_MEANWHILE, copier)
+    dialect.remember(lost)
+    database.dialect = dialect
+    _databases[dialect.identity.key] = database
+    for engine in database.engines:
+        _known[engine] = (_compat.url_key(engine.url), dialect.identity)
+
+
+def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
+    deadline = time.monotonic() + lost.lock_timeout
+    while True:
+        try:
+            with _compat.connect_timeout():
+                identity = _ask(type(lost), engine, (lost.identity.name,))
+                if (identity.name, identity.place) != (lost.identity.name, lost.identity.place):
+                    identity = lost.identity  # which the next line refuses
+                return type(lost)(engine, identity, lost.lock_timeout)
+        except DatabaseTestCaseError:
+            raise
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise unreachable(error, engine, owner, "its engine") from error
+            time.sleep(0.1)  # a server that starts refuses connections at first

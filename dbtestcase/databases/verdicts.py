@@ -1,0 +1,130 @@
+"""Is it a test database, and why: the rule that the safeguard goes by, and the words for it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Optional, Tuple, Type
+
+from .. import _compat
+from ..connections import blockers
+from ..contracts import Identity
+from ..errors import BlockedDatabaseError, ConfigurationError, ServerError
+
+_TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
+
+NO_TEST_WORD = 'Neither "test" nor "testing" stands as a word of its own in its name'
+
+
+def is_test_name(name: str) -> bool:
+    """Tell whether ``test`` or ``testing`` stands as a word of its own in a database's name.
+
+    ``app_test``, ``test`` and ``test-7`` pass; ``contest``, ``latest`` and ``attestation`` do not.
+    """
+    return _TEST_WORD.search(name) is not None
+
+
+def refusal(target: Any, identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
+    """Return why a database may not be cleared for a target; ``None``: it is for tests."""
+    return target.refusal() or _refusal(identity, allowed)
+
+
+@functools.lru_cache(maxsize=100)
+def _refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
+    if identity.private:
+        return None
+    if identity.template:
+        return "It is a template: whatever happens in it is in every database made later"
+    if identity.name in allowed or is_test_name(_stem(identity)):
+        return None
+    return NO_TEST_WORD
+
+
+def approval(identity: Identity, allowed: Tuple[str, ...]) -> str:
+    """Return why a database that is not refused may be cleared."""
+    if identity.private:
+        return "it is gone with its connection, as it is in memory or a temporary file"
+    if identity.name in allowed:
+        return "allowed_databases names it"
+    return '"test" or "testing" stands as a word of its own in its name'
+
+
+def _stem(identity: Identity) -> str:
+    if identity.key[0] == "sqlite":
+        return identity.name.rpartition(".")[0] or identity.name
+    return identity.name
+
+
+def refusal_text(
+    owner: str, identity: Identity, key: Optional[str], target: Any, engine: Any, reason: str
+) -> str:
+    """Return the words of the error for a database that is refused, the reason among them."""
+    lines = [
+        "%s would clear %s, which is not known to be a test database." % (owner, identity.label),
+        "  %s. Nothing was touched." % reason,
+        "  How it got there: %s%s = %s"
+        % (
+            "bind %r, " % key if key else "",
+            target.origin(key),
+            _compat.url_text(engine.url, hide_password=True),
+        ),
+    ]
+    advice = (misled(identity, engine), remedy(target, identity, owner.split(".")[0]))
+    return "\n".join(lines + ["  %s" % line for line in advice if line])
+
+
+def misled(identity: Identity, engine: Any) -> Optional[str]:
+    """Return a sentence where an engine's URL names another database than it leads to."""
+    named = engine.url.database
+    if identity.key[0] == "sqlite" or not named or named == identity.name:
+        return None
+    return (
+        'The URL says "%s", the live connection is to "%s": arguments of the URL or the'
+        " engine, listeners, PG* variables or a service file lead it there."
+        % (named, identity.name)
+    )
+
+
+def remedy(target: Any, identity: Identity, owner: str) -> Optional[str]:
+    """Return what to do, with the one line to write, so that a refused database is allowed."""
+    if target.refusal():
+        return 'If it is the test app, set app.config["TESTING"] = True (or load a config).'
+    if identity.template:
+        return None
+    return "To allow this very database, write in %s: allowed_databases = (%r,)" % (
+        owner,
+        identity.name,
+    )
+
+
+def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Exception:
+    """Return the error for an engine that could not connect, in place of the driver's own."""
+    kind: Type[Exception] = ServerError
+    advice = (
+        "Is the server running, and does the database exist? To have one started for the tests"
+        " alone: dbtestcase.temporary_postgresql()."
+    )
+    if isinstance(error, ImportError):
+        kind, advice = ConfigurationError, "Install the driver that the URL asks for."
+    elif blockers.is_full(error):
+        kind = BlockedDatabaseError
+        advice = (
+            "The server has no connection left. Close connections that are not needed, or raise the"
+            " server's max_connections."
+        )
+    return kind(
+        "%s: no connection to %s: %s\n"
+        "  It is where %s leads. Nothing was touched.\n"
+        "  %s"
+        % (
+            owner,
+            _compat.url_text(engine.url, hide_password=True),
+            _compat.without_password(_first_line(error), engine.url),
+            origin,
+            advice,
+        )
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,199 @@
+"""Where a test of a Flask application finds its databases: app, context, engines, session."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from .. import _compat
+from ..databases import check
+from ..errors import ConfigurationError
+from . import config as configuration
+from .target import Target
+
+
+class FlaskTarget(Target):
+    """An application, its Flask-SQLAlchemy object and the engines of all of its binds.
+
+    :param app: the Flask application.
+    :param db: the Flask-SQLAlchemy object.
+    :param config: the Testing configuration to load, or ``None`` to keep what the app has.
+    :param made_here: whether the app is one test's own, so that its pools end with it.
+    """
+
+    def __init__(self, app: Any, db: Any, config: Any, made_here: bool) -> None:
+        super().__init__()
+        self.app = app
+        self.config = config
+        self.db = db
+        with self.undone_on_error():
+            if config is not None:
+                self.on_close(configuration.load(app, config))
+            self._require_urls()
+            self._follow()
+            self._live_engines = _compat.engine_lookup(self.db, app)
+            if made_here:
+                self.on_close(self._dispose)
+
+    @property
+    def session(self) -> Any:
+        return self.db.session
+
+    @property
+    def engines(self) -> Dict[Optional[str], Any]:
+        return self._live_engines()
+
+    def _follow(self) -> None:
+        renew = self.config is not None
+        self.on_close(configuration.engines_follow(self.app, self.db, renew=renew))
+
+    def _require_urls(self) -> None:
+        urls = configuration.configured_urls(self.app, self.db)
+        if self.config is not None and not self._is_set_by_config(None):
+            urls = {key: url for key, url in urls.items() if key or not _compat.is_filled_in(url)}
+        if not urls:
+            raise ConfigurationError(
+                "the app %r has no %s%s: set it in the Testing configuration,"
+                " for example postgresql://localhost/%s_test"
+                % (
+                    self.app.import_name,
+                    _compat.engine_setting(self.db, None),
+                    " in " + configuration.name_of(self.config) if self.config is not None else "",
+                    self.app.import_name.split(".")[0].strip("_") or "app",
+                )
+            )
+
+    def _dispose(self) -> None:
+        for engine in self.engines.values():
+            check.dispose(engine)
+
+    def tables(self, key: Optional[str]) -> List[Any]:
+        return _compat.tables_of_bind(self.db, key)
+
+    def create_all(self) -> None:
+        self.db.create_all()
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
+        with self.app.app_context():
+            yield
+
+    def enter_context(self, push: bool) -> Callable[[], None]:
+        below = _compat.current_app_context()
+        request = _compat.current_request_context()
+        context = None
+        if push and getattr(below, "app", None) is not self.app:  # else the suite has its own
+            context = self.app.app_context()
+            context.push()
+        return lambda: self._leave_context(context, below, request)
+
+    def _leave_context(self, context: Any, below: Any, request: Any) -> None:
+        """Pop the context, and what the test left open on top of it."""
+        while _compat.current_app_context() not in (context, below, None):
+            _compat.pop_context_left_open()
+        while _compat.current_request_context() not in (request, None):
+            _compat.current_request_context().pop()
+        if context is not None and _compat.current_app_context() is context:
+            context.pop()
+
+    def remove_session(self) -> None:
+        # The scope may be the application context: without one there is nothing to remove.
+        if _compat.current_app_context() is not None or not _compat.scoped_by_context(self.db):
+            self.session.remove()
+
+    def refusal(self) -> Optional[str]:
+        if self.app.config.get("TESTING"):
+            return None
+        return 'app.config["TESTING"] is false, so %r may be serving real users' % (
+            self.app.import_name
+        )
+
+    def origin(self, key: Optional[str]) -> str:
+        setting = _compat.engine_setting(self.db, key)
+        if self.config is None:
+            return "%s of the app %r (the class loads no config)" % (setting, self.app.import_name)
+        if self._is_set_by_config(key):
+            return "%s of %s" % (setting, configuration.name_of(self.config))
+        return "%s of the app %r (%s does not set it)" % (
+            setting,
+            self.app.import_name,
+            configuration.name_of(self.config),
+        )
+
+    def _is_set_by_config(self, key: Optional[str]) -> bool:
+        name = _compat.engine_setting(self.db, key).partition("[")[0]
+        return name in configuration.settings_of(self.config)
+
+
+def target_of(app: Any, db: Any, config: Any, made_here: bool, metadata: Any = None) -> Target:
+    """Return the target of an application, as its extension wants it; arguments as there.
+
+    :param metadata: what the suite gives, for an extension that does not know the models.
+    """
+    _compat.require_working_pairs()
+    db = db if db is not None else _extension_of(app)
+    if _compat.is_lite(db):
+        from .lite import LiteTarget
+
+        return LiteTarget(app, db, config, made_here, metadata)
+    return FlaskTarget(app, db, config, made_here)
+
+
+def _extension_of(app: Any) -> Any:
+    db = _compat.flask_sqlalchemy_of(app)
+    if db is None:
+        raise ConfigurationError(
+            "the app %r has no Flask-SQLAlchemy: call db.init_app(app), or give the class"
+            " engine, metadata and session instead of app." % app.import_name
+        )
+    return db
+
+
+def application(found: Any, named_by: str) -> Tuple[Any, bool]:
+    """Return the Flask application that a suite's ``app`` stands for, and whether it is new.
+
+    What stands for no application is returned as it is.
+
+    :param found: an app, ``"module:attribute"`` (an app or what makes one), or a test client,
+        which knows its app.
+    :param named_by: the class, for the error.
+    :raises ConfigurationError: if a name cannot be imported.
+    """
+    if isinstance(found, str):
+        named = import_object(found, "%s: app = %r" % (named_by, found))
+        return (named(), True) if _is_factory(named) else (named, False)
+    for candidate in (found, getattr(found, "application", None), getattr(found, "app", None)):
+        if hasattr(candidate, "app_context") and hasattr(candidate, "config"):
+            return candidate, False
+    return found, False
+
+
+def import_object(name: str, said: str = "") -> Any:
+    """Return what a ``"module:attribute"`` names.
+
+    :param said: how an error calls it, the name itself by default.
+    :raises ConfigurationError: if it cannot be imported, for whatever reason.
+    """
+    module, colon, attribute = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for part in (attribute or "app").split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise _unimportable(said or repr(name), error) from error
+    return found
+
+
+def _unimportable(said: str, error: Exception) -> ConfigurationError:
+    reason = _compat.broken_pair() or _compat.missing_driver(error)
+    if reason is None:
+        reason = (
+            "%s: %s. It is 'module:attribute', seen from the directory the tests are started in."
+            % (type(error).__name__, error)
+        )
+    return ConfigurationError("%s cannot be imported: %s" % (said, reason))
+
+
+def _is_factory(found: Any) -> bool:
+    return callable(found) and not hasattr(found, "app_context")

@@ -1,0 +1,152 @@
+"""What a test runs against: the engines, tables and sessions that a suite names."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import sqlalchemy as sa
+
+from .. import dialects
+from ..databases import check
+from ..errors import ConfigurationError
+
+
+class Target:
+    """The part that targets with and without Flask share; a target lives for a class or a test."""
+
+    app: Any = None
+    db: Any = None
+    session: Any = None
+    metadata: Any = None
+    built: Any = None  # the declared tables for which its databases were built
+
+    def __init__(self) -> None:
+        self._undoing = contextlib.ExitStack()
+        self.databases: List[Any] = []  # what its engines lead to, once that was checked
+
+    def on_close(self, undo: Callable[[], None]) -> None:
+        """Have something done when the target is closed, the last first."""
+        self._undoing.callback(undo)
+
+    @contextlib.contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Undo what was done so far if the block raises."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Dispose of the engines made here and put back what was changed."""
+        self._undoing.close()
+
+    @property
+    def engines(self) -> Dict[Optional[str], Any]:
+        """The engines in use at this moment, by bind key (``None``: the default)."""
+        raise NotImplementedError
+
+    def tables(self, key: Optional[str]) -> List[Any]:
+        """Return the tables that are declared for a bind key."""
+        raise NotImplementedError
+
+    def create_all(self) -> None:
+        """Create every declared table on its engine."""
+        raise NotImplementedError
+
+    def context(self) -> Any:
+        """Return a context manager in which engines and sessions can be used."""
+        return contextlib.nullcontext()
+
+    def enter_context(self, push: bool) -> Callable[[], None]:
+        """Enter the context for a test, if it wants one pushed; return what leaves it."""
+        return lambda: None
+
+    def remove_session(self) -> None:
+        """Remove the session of the present scope."""
+
+    def commit_session(self) -> None:
+        """Commit what was left pending in that session, as no test would see it otherwise."""
+        registry = getattr(self.session, "registry", None)
+        if registry is not None and registry.has():
+            self.session.commit()
+
+    def scoped_sessions(self) -> List[Any]:
+        """Return the scoped sessions whose registries are emptied between tests."""
+        return [self.session] if hasattr(self.session, "registry") else []
+
+    def refusal(self) -> Optional[str]:
+        """Return why nothing of this target may be cleared, whatever the database, or ``None``."""
+        return None
+
+    def origin(self, key: Optional[str]) -> str:
+        """Return which setting led to the engine of a bind key."""
+        raise NotImplementedError
+
+
+class PlainTarget(Target):
+    """An engine, its metadata and its session, without Flask.
+
+    :param engine: an Engine, or a URL of which one is made for the class.
+    :param metadata: a MetaData, a declarative base, or ``None`` where create_tables() does it all.
+    :param session: a scoped session or a sessionmaker; one is made where it is ``None``.
+    """
+
+    def __init__(self, engine: Any, metadata: Any, session: Any) -> None:
+        super().__init__()
+        self.metadata = getattr(metadata, "metadata", metadata)
+        with self.undone_on_error():
+            self.engine = self._made(engine) if is_url(engine) else engine
+            self.session = self._bound(session)
+
+    def _made(self, url: Any) -> Any:
+        try:
+            engine = sa.create_engine(url)
+        except (ImportError, sa.exc.NoSuchModuleError) as error:
+            raise dialects.unusable(sa.engine.url.make_url(url), error) from error
+        except sa.exc.ArgumentError:  # whose text may hold the password
+            raise ConfigurationError(
+                "engine is a text that is not a URL of a database, such as"
+                " postgresql://localhost/app_test."
+            ) from None
+        self.on_close(lambda: check.dispose(engine))
+        return engine
+
+    def _bound(self, session: Any) -> Any:
+        if session is None:
+            session = sa.orm.scoped_session(sa.orm.sessionmaker(bind=self.engine))
+            self.on_close(session.remove)
+            return session
+        factory = getattr(session, "session_factory", session)
+        options = getattr(factory, "kw", None)
+        if options is not None and options.get("bind") is None and not options.get("binds"):
+            options["bind"] = self.engine
+            self.on_close(lambda: options.update(bind=None))
+        return session
+
+    @property
+    def engines(self) -> Dict[Optional[str], Any]:
+        return {None: self.engine}
+
+    def tables(self, key: Optional[str]) -> List[Any]:
+        return list(self.metadata.tables.values()) if self.metadata is not None else []
+
+    def create_all(self) -> None:
+        if self.metadata is None:
+            raise ConfigurationError(
+                "there is nothing to create: give the class its metadata (a MetaData or a"
+                " declarative base), or override create_tables()."
+            )
+        self.metadata.create_all(self.engine)
+
+    def remove_session(self) -> None:
+        if hasattr(self.session, "remove"):
+            self.session.remove()
+
+    def origin(self, key: Optional[str]) -> str:
+        return "the engine of the class"
+
+
+def is_url(engine: Any) -> bool:
+    return isinstance(engine, (str, sa.engine.url.URL))

@@ -1,0 +1,3 @@
+from .database import DIALECT
+
+__all__ = ["DIALECT"]

@@ -1,0 +1,138 @@
+"""A failed test keeps its evidence: what it committed stays in a database of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import unittest
+import zlib
+from typing import Any, List
+
+from .. import _compat, events, where
+from ..connections import leftovers
+from ..databases import check, clear
+
+VARIABLE = "DBTESTCASE_KEEP_FAILED"
+
+_NAME_BYTES = 63
+_BASE_BYTES = 40
+_FAILED_PARTS = "_dbtestcase_failed_parts"  # errors of its sub-tests
+
+
+def is_wanted(case: Any) -> bool:
+    """Tell whether the rows of a test are to be kept if it fails."""
+    return bool(case.keep_failed or where.is_on(VARIABLE))
+
+
+def failed(case: Any, error: BaseException, expected: bool) -> None:
+    """Keep the rows of a test that has just failed, and say in its failure where they are.
+
+    :param case: the test.
+    :param error: what it raised; its type and traceback stay as they are.
+    :param expected: whether the failure is expected.
+    """
+    if is_wanted(case) and not expected and case._dbtestcase_ready and _is_failure(error):
+        _compat.add_text(error, _kept(case))
+
+
+def ended(case: Any) -> None:
+    """Keep the rows of a test that came to its end if a sub-test of it has failed."""
+    errors = vars(case).pop(_FAILED_PARTS, []) + _errors_so_far(case)
+    if errors and is_wanted(case):
+        text = _kept(case)
+        for error in errors:
+            _compat.add_text(error, text)
+        if _compat.tells_sub_tests_at_once():  # the result has written down what they said
+            sys.stderr.write("dbtestcase: %s\n" % text)
+
+
+def sub_test_failed(case: Any, error: BaseException) -> None:
+    """Remember what a sub-test raised until its test comes to an end."""
+    vars(case).setdefault(_FAILED_PARTS, []).append(error)
+
+
+def forget(case: Any) -> None:
+    """Know nothing of an earlier run of the same test."""
+    vars(case).pop(_FAILED_PARTS, None)
+
+
+def name_of_copy(case: Any, base: str) -> str:
+    """Return the name of the database that keeps the rows of a test, the same in every run.
+
+    :param base: the configured database.
+    """
+    full = "%s.%s.%s" % (type(case).__module__, type(case).__qualname__, case._testMethodName)
+    test = re.sub(r"[^a-z0-9]+", "_", clear.name_of(case).lower()).strip("_")
+    head = _cut(base, _BASE_BYTES) + "_failed_"
+    tail = "_%06x" % (zlib.crc32(full.encode("utf-8")) & 0xFFFFFF)
+    return head + _cut(test, _NAME_BYTES - len((head + tail).encode("utf-8"))) + tail
+
+
+def _is_failure(error: BaseException) -> bool:
+    if isinstance(error, (unittest.SkipTest, KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return False
+    return type(error).__name__ not in ("Skipped", "XFailed", "Exit")  # by pytest
+
+
+def _errors_so_far(case: Any) -> List[BaseException]:
+    """Return what sub-tests raised, as unittest keeps it up to Python 3.10."""
+    found = getattr(getattr(case, "_outcome", None), "errors", ())
+    return [raised[1] for _, raised in found if raised is not None]
+
+
+def _kept(case: Any) -> str:
+    with events.during(events.LEAVING, case):
+        return _keep(case)
+
+
+def _keep(case: Any) -> str:
+    test, databases = clear.name_of(case), case._dbtestcase_databases
+    try:
+        case._dbtestcase_remove()
+        case._dbtestcase_freed()
+        case._dbtestcase_strategy.commit(databases)
+        kept = [line for database in databases for line in _copied(database, case)]
+    except Exception as error:  # the failure of the test is what matters
+        return "What %s had committed could not be kept: %s." % (test, _first_line(error))
+    finally:
+        with contextlib.suppress(Exception):
+            _go_on(case, databases)
+    lines = ["What %s had committed is kept until it fails again:" % test]
+    return "\n".join(lines + ["  " + line for line in kept])
+
+
+def _copied(database: Any, case: Any) -> List[str]:
+    test, dialect = clear.name_of(case), database.dialect
+    _close_idle_connections(database)
+    name = name_of_copy(case, database.base)
+    with contextlib.closing(dialect.copier(database.engines[0], name)) as copier:
+        try:
+            return list(copier.copy(test, database.base))
+        finally:
+            check.reconnect(database, test, copier.pid)
+
+
+def _close_idle_connections(database: Any) -> None:
+    """Empty the pools of every engine that may be connected, as nobody may be during a copy."""
+    engines, _ = _compat.engines_and_pooled_connections()
+    for engine in engines:
+        if engine.url.database in (database.name, database.base) or engine in database.engines:
+            if not _compat.is_in_memory(engine.pool):
+                engine.dispose()
+
+
+def _go_on(case: Any, databases: List[Any]) -> None:
+    """Have what is left of the test, its ``tearDown()``, find everything as usual."""
+    controls = clear.controls(databases)
+    leftovers.begin_test(
+        case._dbtestcase_engines(), clear.name_of(case), case.lock_timeout, controls
+    )
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode("utf-8")[: max(0, size)].decode("utf-8", "ignore")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

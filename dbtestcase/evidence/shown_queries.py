@@ -1,0 +1,58 @@
+"""A failure that shows the queries of its test, so that nobody has to turn on ``echo``."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, List
+
+from .. import _compat, where
+from ..assertions import queries
+from ..assertions.describe import count
+from ..assertions.recorder import QueryRecorder, RecordedQuery
+
+VARIABLE = "DBTESTCASE_SHOW_QUERIES"
+
+_ATTRIBUTE = "_dbtestcase_shown_queries"
+_MOST = 30  # the last ones: they are what led to the failure
+
+
+def are_wanted(case: Any) -> bool:
+    """Tell whether failures of a test are to show its queries."""
+    return bool(case.show_queries or where.is_on(VARIABLE))
+
+
+def keep(case: Any) -> Callable[[], None]:
+    """Keep the queries that a test runs from now on, if its failures are to show them.
+
+    :return: what stops it.
+    """
+    if not are_wanted(case):
+        return lambda: None
+    recorder = QueryRecorder()
+    setattr(case, _ATTRIBUTE, recorder)
+    recorder.start()
+    return recorder.stop
+
+
+def add_to(error: BaseException, case: Any) -> None:
+    """Add the queries that a test has run to what its failure says.
+
+    :param error: what the test raised; its type and traceback stay as they are.
+    :param case: the test.
+    """
+    recorder = vars(case).get(_ATTRIBUTE)
+    if recorder is not None and are_wanted(case):
+        _compat.add_text(error, text(list(recorder)))
+
+
+def text(run: List[RecordedQuery]) -> str:
+    """Return the words for the queries of a test: what repeats, and the last ones, numbered."""
+    if not run:
+        return "The test had run no query."
+    lines = ["The test had run %s:" % count(len(run), "query", "queries")]
+    lines += queries.repeats(run)
+    skipped = max(0, len(run) - _MOST)
+    if skipped:
+        lines.append("  ... after the first %d" % skipped)
+    for number, query in enumerate(run[skipped:], skipped + 1):
+        lines += queries.listed(number, query)
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""Which test runs, and which line of the user's own code is at work."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+import time
+import unittest
+from types import FrameType
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+_LIBRARY, _USER, _RUNNER = 1, 2, 3
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
+_UNITTEST = os.path.dirname(os.path.abspath(unittest.__file__)) + os.sep
+# What lies outside these calls is the runner, whoever wrote it: no part of a test.
+_RUNNER_FILES = (_UNITTEST + "case.py", _UNITTEST + "suite.py")
+_RUNNER_CALLS = ("run", "debug", "doCleanups", "doClassCleanups")
+
+_kinds: Dict[str, int] = {}
+_test: Optional[str] = None
+_began: List[Tuple[float, str]] = []  # when each test of the run began, the first one first
+
+
+class Line(NamedTuple):
+    """A place in the user's code; ``str()`` gives ``tests/test_order.py:12``."""
+
+    filename: str
+    lineno: int
+    function: str
+
+    def __str__(self) -> str:
+        return "%s:%d" % (short_path(self.filename), self.lineno)
+
+
+def current_test() -> Optional[str]:
+    """Return the name of the test that runs now, as ``OrderTest.test_total``, or None."""
+    return _test
+
+
+def set_current_test(name: Optional[str]) -> None:
+    """Remember which test runs now; None when it is over."""
+    global _test
+    _test = name
+    if name:
+        _began.append((time.monotonic(), name))
+
+
+def test_at(moment: float) -> Optional[str]:
+    """Return the name of the test that ran, or had run last, at a moment.
+
+    :param moment: a time of ``time.monotonic()``.
+    """
+    for began, name in reversed(_began):
+        if began <= moment:
+            return name
+    return None
+
+
+def user_line() -> Optional[Line]:
+    """Return the innermost line of the user's code on the stack of this thread."""
+    return user_call()[0]
+
+
+def user_lines(count: int) -> List[Line]:
+    """Return up to this many innermost lines of the user's code, the innermost first."""
+    lines: List[Line] = []
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None and len(lines) < count:
+        kind = _kinds.get(frame.f_code.co_filename) or _kind(frame)
+        if kind == _USER:
+            lines.append(_line(frame))
+        elif kind == _RUNNER and frame.f_code.co_name in _RUNNER_CALLS:
+            break
+        frame = frame.f_back
+    return lines
+
+
+def user_call() -> Tuple[Optional[Line], List[str]]:
+    """Return the user's innermost line and the names of the functions below it.
+
+    The names are those of the libraries' functions, the innermost first; the last one is what
+    the user's line called.
+    """
+    called: List[str] = []
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None:
+        kind = _kinds.get(frame.f_code.co_filename) or _kind(frame)
+        if kind == _USER:
+            return _line(frame), called
+        if kind == _RUNNER and frame.f_code.co_name in _RUNNER_CALLS:
+            break
+        called.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return None, called
+
+
+def short_path(filename: str) -> str:
+    """Return a path as seen from the current directory, when it lies below it."""
+    try:
+        relative = os.path.relpath(filename)
+    except (ValueError, OSError):  # another drive; a current directory that is gone
+        return filename
+    return filename if relative.startswith(os.pardir) else relative
+
+
+def _kind(frame: FrameType) -> int:
+    filename = frame.f_code.co_filename
+    if filename.startswith("<"):
+        return _kind_without_file(frame)
+    kind = _kinds[filename] = _kind_of_file(filename)
+    return kind
+
+
+def _kind_without_file(frame: FrameType) -> int:
+    # python -c, a prompt, a doctest, a template: the user's. Else some library's exec().
+    names = frame.f_globals
+    return (
+        _USER if names.get("__name__") == "__main__" or "__jinja_template__" in names else _LIBRARY
+    )
+
+
+def _kind_of_file(filename: str) -> int:
+    path = os.path.abspath(filename)
+    if path in _RUNNER_FILES:
+        return _RUNNER
+    parts = path.split(os.sep)
+    if "site-packages" in parts or "dist-packages" in parts:
+        return _LIBRARY
+    return _LIBRARY if path.startswith((_PACKAGE, _STDLIB)) else _USER
+
+
+def _line(frame: FrameType) -> Line:
+    code, lineno = frame.f_code, frame.f_lineno
+    template = frame.f_globals.get("__jinja_template__")
+    if template is not None:  # compiled: its own line numbers are not those of the file
+        lineno = template.get_corresponding_lineno(lineno)
+    return Line(code.co_filename, lineno, code.co_name)
+
+
+# --- what the environment asks for, read once, as it is there from the beginning
+
+
+@functools.lru_cache(maxsize=None)
+def setting(variable: str) -> str:
+    """Return what an environment variable is set to, nothing where it is not."""
+    return os.environ.get(variable, "")
+
+
+def is_on(variable: str) -> bool:
+    """Tell whether an environment variable turns something on: it is set, and not to ``0``."""
+    return setting(variable) not in ("", "0")
