@@ -85,7 +85,7 @@ class MissingTest(PrivateCase):
                 file.write("#!/bin/sh\nexit 1\n")
             os.chmod(file.name, 0o755)
         code = """
-            from dbtestcase import _binaries
+            from dbtestcase import binaries as _binaries
             _binaries.PLACES, _binaries.WHEELS = ("/nowhere/*/bin",), ("no_such_wheel",)
             """
         code = textwrap.dedent(code) + START

@@ -213,7 +213,7 @@ class RestartedServerTest(support.Outcomes):
 RESTARTING = """
 import os, subprocess, unittest
 from dbtestcase import DatabaseTestCase, temporary_postgresql
-from dbtestcase import _binaries
+from dbtestcase import binaries as _binaries
 from tests import servers, support
 from tests.claiming import library
 

@@ -333,7 +333,7 @@ class WhereTest(unittest.TestCase):
         done = support.run_python(
             "-c",
             "import threading, unittest\n"
-            "from dbtestcase import _where\n"
+            "from dbtestcase import where as _where\n"
             "class T(unittest.TestCase):\n"
             "    def runTest(self):\n"
             "        print(_where.user_line(), len(_where.user_lines(9)))\n"

@@ -93,12 +93,12 @@ class PrivateServerTest(PrivateCase):
             self.assertIn("?host=/tmp/dbtestcase-", done.stdout, done.stderr)
 
     def test_a_slow_start_is_told_in_one_line(self) -> None:
-        slow = "from dbtestcase import _private_server; _private_server.QUIET_SECONDS = 0\n" + START
+        slow = "from dbtestcase.server import private; private.QUIET_SECONDS = 0\n" + START
         words = r"\Adbtestcase: starting a private PostgreSQL \d+ server \.\.\.\n\Z"
         self.assertRegex(self.run_child(slow).stderr, words)
 
     def test_a_fast_start_is_silent(self) -> None:
-        fast = "from dbtestcase import _private_server; _private_server.QUIET_SECONDS = 50\n"
+        fast = "from dbtestcase.server import private; private.QUIET_SECONDS = 50\n"
         self.assertEqual(self.run_child("import warnings\n" + fast + START).stderr, "")
 
 

@@ -446,7 +446,7 @@ class StatesAloneTest(unittest.TestCase):
     def test_importing_records_nothing(self):
         done = support.run_python(
             "-c",
-            "from dbtestcase.assertions import _history\n"
+            "from dbtestcase.assertions import history as _history\n"
             "from tests.test_states import Player, Session, sa\n"
             "player = Player()\n"
             "Session().add(player)\n"
