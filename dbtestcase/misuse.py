@@ -9,7 +9,7 @@ import unittest
 from typing import Any, Callable
 
 from .errors import ConfigurationError
-from .evidence import kept_rows
+from .evidence import forget_kept, keep_at_end, keep_failed, keeps_rows
 
 __unittest = True  # keeps the wrapper of a test out of the traceback of its failure
 
@@ -35,9 +35,9 @@ class MisuseChecks:
         name = self._testMethodName  # type: ignore[attr-defined]
         own = {each: vars(self)[each] for each in (name, "setUp") if each in vars(self)}
         self._dbtestcase_ready = False
-        kept_rows.forget(self)
+        forget_kept(self)
         setattr(self, name, _requiring_setup(self, getattr(self, name)))
-        if kept_rows.is_wanted(self):
+        if keeps_rows(self):
             self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
         try:
             return super().run(result)  # type: ignore[misc]
@@ -65,9 +65,9 @@ def _requiring_setup_sync(case: Any, method: Callable[..., Any], expected: bool)
         try:
             returned = method(*args, **kwargs)
         except BaseException as error:
-            kept_rows.failed(case, error, expected)
+            keep_failed(case, error, expected)
             raise
-        kept_rows.ended(case)
+        keep_at_end(case)
         return returned
 
     return checked
@@ -81,9 +81,9 @@ def _requiring_setup_async(case: Any, method: Callable[..., Any], expected: bool
         try:
             returned = await method(*args, **kwargs)
         except BaseException as error:
-            kept_rows.failed(case, error, expected)
+            keep_failed(case, error, expected)
             raise
-        kept_rows.ended(case)
+        keep_at_end(case)
         return returned
 
     return checked_async
@@ -96,7 +96,7 @@ def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except BaseException as error:
-            kept_rows.failed(case, error, False)
+            keep_failed(case, error, False)
             raise
 
     return kept

@@ -18,7 +18,7 @@ from typing import Any
 from nose2 import events  # type: ignore[import-untyped]
 
 from . import report
-from .report import outputs, text
+from .report import LINES, files_asked_for, render, write_report
 
 __unittest = True
 
@@ -39,7 +39,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.file = self.config.as_str("file", "")
-        self.lines = self.config.as_int("lines", text.LINES)
+        self.lines = self.config.as_int("lines", LINES)
         self.addArgument(
             self.ask_for_file,
             None,
@@ -74,5 +74,5 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         if run is None:
             return
         event.stream.writeln("")
-        event.stream.writeln(text.render(run, self.lines))
-        outputs.write(run, outputs.files_asked_for(self.file), event.stream)
+        event.stream.writeln(render(run, self.lines))
+        write_report(run, files_asked_for(self.file), event.stream)

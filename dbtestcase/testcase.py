@@ -12,12 +12,30 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from . import _compat, events, where
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
-from .connections import blockers, leftovers
-from .databases import build, check, clear
-from .declared import classes, suite
-from .declared.target import Target
-from .evidence import shown_queries
-from .evidence.outcomes import WatchedRuns
+from .connections import (
+    Leak,
+    begin_test,
+    free,
+    leak_text,
+    note_leaks,
+    warn_of_leaks,
+    watch_blockers,
+)
+from .databases import CheckedDatabase, check, controls_of, ensure_built, left_open, name_of
+from .declared import (
+    Given,
+    Target,
+    class_target,
+    enter_class,
+    leave_class,
+    leave_other_classes,
+    no_target,
+    own_target,
+    pause_class,
+    resolve,
+    target_of_class,
+)
+from .evidence import WatchedRuns, keep_queries
 from .misuse import MisuseChecks
 from .strategies import strategy_of
 
@@ -29,17 +47,17 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     ``config``, or ``engine``, ``metadata`` and ``session``.
     """
 
-    app: Any = suite.Given()
+    app: Any = Given()
     """A Flask application or ``"module:attribute"``; also one that the test sets on itself."""
     config: Any = None
     """The Testing configuration: what ``app.config.from_object()`` takes, or a mapping."""
-    db: Any = suite.Given()
+    db: Any = Given()
     """The Flask-SQLAlchemy object; the app's own where it is not set."""
-    engine: Any = suite.Given()
+    engine: Any = Given()
     """An engine or a URL, for suites without Flask."""
-    metadata: Any = suite.Given()
+    metadata: Any = Given()
     """A ``MetaData`` or a declarative base, for suites without Flask."""
-    session: Any = suite.Given()
+    session: Any = Given()
     """A scoped session or a sessionmaker, for suites without Flask."""
     reset: Optional[str] = "recreate"
     """``"recreate"``, ``"rollback"``, or ``None`` to leave the data alone."""
@@ -89,31 +107,31 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
 
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
-        classes.leave_others(cls)
-        blockers.watch()
-        target = suite.class_target(cls)
+        leave_other_classes(cls)
+        watch_blockers()
+        target = class_target(cls)
         if target is None:
             return  # made by each test
-        classes.enter(cls, target)
-        _compat.add_class_cleanup(cls, lambda: classes.leave(cls))
+        enter_class(cls, target)
+        _compat.add_class_cleanup(cls, lambda: leave_class(cls))
         try:
             case = _bare_instance(cls)
             case._dbtestcase_own = case._dbtestcase_target = target
-            suite.resolve(case, target)
+            resolve(case, target)
             if strategy_of(cls).resets:
                 case._dbtestcase_remove()
-                leftovers.warn(case._dbtestcase_freed())
+                warn_of_leaks(case._dbtestcase_freed())
                 target.databases = case._dbtestcase_check(cls.__name__)
                 case._dbtestcase_build(target.databases)
         except BaseException:
-            classes.leave(cls)
+            leave_class(cls)
             raise
 
     @classmethod
     def tearDownClass(cls) -> None:
         super().tearDownClass()  # type: ignore[misc]
         if not _compat.has_class_cleanups(cls):
-            classes.leave(cls)
+            leave_class(cls)
 
     # --- the test: remove, reset, run, remove ---------------------------------------------------
 
@@ -128,15 +146,15 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         super().tearDown()  # type: ignore[misc]
 
     def _dbtestcase_enter(self) -> None:
-        name = clear.name_of(self)
+        name = name_of(self)
         where.set_current_test(name)
         leaving: List[Callable[[], Any]] = [partial(where.set_current_test, None)]
         self._dbtestcase_leaving = leaving  # the last first
         self._dbtestcase_find_target()
         self._dbtestcase_remove()
-        leftovers.warn(self._dbtestcase_freed())
+        warn_of_leaks(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
-        leaving.append(partial(classes.pause, type(self)))
+        leaving.append(partial(pause_class, type(self)))
         strategy = self._dbtestcase_strategy = strategy_of(type(self))
         if strategy.resets:
             self._dbtestcase_build(databases)
@@ -147,7 +165,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
             vars(self).setdefault(attribute, value)
         leaving.append(self._dbtestcase_target.enter_context(self.push_app_context))
         leaving.append(self._dbtestcase_remove)
-        leaving.append(shown_queries.keep(self))
+        leaving.append(keep_queries(self))
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
@@ -155,23 +173,23 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
             _run_all(self._dbtestcase_leaving)
 
     def _dbtestcase_find_target(self) -> None:
-        if classes.target_of(type(self)) is None:  # also after a setUpClass() without super()
+        if target_of_class(type(self)) is None:  # also after a setUpClass() without super()
             type(self)._dbtestcase_open_class()
-        shared = classes.target_of(type(self))
-        own = suite.own_target(self, shared)
+        shared = target_of_class(type(self))
+        own = own_target(self, shared)
         if own is not None:
             self._dbtestcase_own = own
             self._dbtestcase_leaving.append(own.close)
         target = self._dbtestcase_target = own or shared
         if target is None:
-            raise suite.no_target(self)
-        suite.resolve(self, target)
+            raise no_target(self)
+        resolve(self, target)
 
     # --- what the steps are made of -------------------------------------------------------------
 
     @classmethod
     def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
-        return getattr(case, "_dbtestcase_target", None) or classes.target_of(cls)
+        return getattr(case, "_dbtestcase_target", None) or target_of_class(cls)
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())
@@ -180,33 +198,31 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         if self._dbtestcase_target is not None:
             self._dbtestcase_target.remove_session()
 
-    def _dbtestcase_freed(self) -> List[leftovers.Leak]:
-        return leftovers.free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
+    def _dbtestcase_freed(self) -> List[Leak]:
+        return free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
 
     def _dbtestcase_free(self) -> None:
         left = self._dbtestcase_freed()
         if self.leaks == "error":
-            left += clear.left_open(self._dbtestcase_databases, self)
+            left += left_open(self._dbtestcase_databases, self)
         if left and self.leaks == "error":
-            leftovers.note(left)
-            raise self.failureException(leftovers.leak_text(left))  # type: ignore[attr-defined]
-        leftovers.warn(left)
+            note_leaks(left)
+            raise self.failureException(leak_text(left))  # type: ignore[attr-defined]
+        warn_of_leaks(left)
 
-    def _dbtestcase_check(self, owner: str) -> List[check.CheckedDatabase]:
+    def _dbtestcase_check(self, owner: str) -> List[CheckedDatabase]:
         allowed = self.allowed_databases
-        databases = check.check(
+        databases = check(
             self._dbtestcase_target,
             owner,
             allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed),
             lock_timeout=self.lock_timeout,
         )
-        leftovers.begin_test(
-            self._dbtestcase_engines(), owner, self.lock_timeout, clear.controls(databases)
-        )
+        begin_test(self._dbtestcase_engines(), owner, self.lock_timeout, controls_of(databases))
         return databases
 
     def _dbtestcase_build(self, databases: List[Any]) -> None:
-        build.ensure(self, self._dbtestcase_target, databases, DatabaseMixin)
+        ensure_built(self, self._dbtestcase_target, databases, DatabaseMixin)
 
 
 class DatabaseTestCase(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from .. import _compat
-from ..connections import queries
+from ..connections import OWN_QUERY
 from ..errors import ConfigurationError
 
 _ONE_CONNECTION = (sa.pool.StaticPool, sa.pool.SingletonThreadPool)
@@ -49,7 +49,7 @@ def _no_session(case: unittest.TestCase, asker: str, own: Any) -> str:
 
 def own(statement: Any) -> Any:
     """Mark a statement or Query as the assertions' own, which is not counted as the test's."""
-    return statement.execution_options(**{queries.OWN: True})
+    return statement.execution_options(**{OWN_QUERY: True})
 
 
 def count_committed(bind: Any, counting: Any) -> Optional[int]:

@@ -7,7 +7,7 @@ import weakref
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
 from .. import _compat, where
-from ..connections import queries
+from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
 
 
 class RecordedQuery(NamedTuple):
@@ -23,7 +23,7 @@ class RecordedQuery(NamedTuple):
     thread: str
 
 
-class QueryRecorder(queries.QuerySubscriber):
+class QueryRecorder(QuerySubscriber):
     """Records the statements of all threads between ``start()`` and ``stop()``.
 
     Arguments:
@@ -46,11 +46,11 @@ class QueryRecorder(queries.QuerySubscriber):
 
     def start(self) -> None:
         """Begin to listen."""
-        queries.subscribe(self)
+        subscribe_to_queries(self)
 
     def stop(self) -> None:
         """Listen no more."""
-        queries.unsubscribe(self)
+        unsubscribe_from_queries(self)
 
     def began(self, conn: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         """Record a query, unless it goes on with one that is recorded already."""

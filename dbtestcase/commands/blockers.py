@@ -24,7 +24,7 @@ import functools
 import time
 from typing import Any, Callable, Dict, List
 
-from ..connections import describe
+from ..connections import describe_backend, describe_prepared, lock_holders, waiting_for
 from ..contracts import Backend, Prepared
 from ..errors import DatabaseTestCaseError, ServerError
 from . import lookup, subjects
@@ -89,8 +89,8 @@ def _look_at(place: lookup.Place) -> Dict[str, Any]:
     found = {"database": place.name, "origin": place.origin, "run": place.run}
     if not place.exists:
         return dict(found, exists=False, backends=[], prepared=[])
-    pids, gids = describe.everyone(place.control)
-    queue = pids + describe.waiting_for(place.control, pids)
+    pids, gids = lock_holders(place.control)
+    queue = pids + waiting_for(place.control, pids)
     prepared = place.control.prepared_transactions()
     return {
         **found,
@@ -142,6 +142,6 @@ def _show_place(output: Output, place: Dict[str, Any]) -> None:
         words = "is not there."
     output.line('"%s": %s' % (place["database"], words))
     for backend in backends:
-        output.lines(describe.of_backend(backend))
+        output.lines(describe_backend(backend))
     for each in prepared:
-        output.lines(describe.of_prepared(each))
+        output.lines(describe_prepared(each))

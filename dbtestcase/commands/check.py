@@ -23,7 +23,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from .. import _compat, dialects
 from ..contracts import Identity
-from ..databases import verdicts
+from ..databases import NO_TEST_WORD, approval, is_test_name, misled, refusal_of, remedy
 from ..errors import DatabaseTestCaseError
 from . import check_text, subjects
 from .output import COULD_NOT_TELL, DONE, FOUND, Output
@@ -135,16 +135,16 @@ def _judged(
     target: Any, engine: Any, identity: Identity, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return the verdict of the safeguard, by the rule that a suite is held to."""
-    refusal = verdicts.refusal(target, identity, allowed)
+    reason = refusal_of(target, identity, allowed)
     return {
         "database": identity.name,
         "place": identity.place,
         "server": identity.version,
         "exists": True,
-        "safe": refusal is None,
-        "reason": refusal or verdicts.approval(identity, allowed),
-        "note": verdicts.misled(identity, engine),
-        "allow": verdicts.remedy(target, identity, "the test class") if refusal else None,
+        "safe": reason is None,
+        "reason": reason or approval(identity, allowed),
+        "note": misled(identity, engine),
+        "allow": remedy(target, identity, "the test class") if reason else None,
     }
 
 
@@ -193,8 +193,8 @@ def _not_there_yet(
     with contextlib.closing(kind.beside(engine, postgresql.MAINTENANCE)) as control:
         role = facts.role(control)
     refusal = target.refusal()
-    if refusal is None and not (name in allowed or verdicts.is_test_name(name)):
-        refusal = verdicts.NO_TEST_WORD
+    if refusal is None and not (name in allowed or is_test_name(name)):
+        refusal = NO_TEST_WORD
     found["role"] = dict(role._asdict(), owns_database=False, owns_public=False)
     found["safe"] = True if role.superuser or role.createdb else None
     found["reason"] = "a run creates it"

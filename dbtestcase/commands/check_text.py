@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from ..connections import describe
+from ..connections import describe_backend, describe_prepared
 from ..contracts import Backend, Prepared
 from .output import Output, count, size
 
@@ -115,9 +115,9 @@ def _show_activity(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
     sessions.sort(key=lambda each: each.pid not in bind["in_the_way"])
     shown = sessions if verbose else sessions[:_SESSIONS]
     for backend in shown:
-        output.lines(describe.of_backend(backend))
+        output.lines(describe_backend(backend))
     if len(shown) < len(sessions):
         output.line("  and %d more (-v shows them)" % (len(sessions) - len(shown)))
     output.row("prepared (2PC)", str(len(bind["prepared"]) or "none"))
     for each in bind["prepared"]:
-        output.lines(describe.of_prepared(Prepared(**each)))
+        output.lines(describe_prepared(Prepared(**each)))

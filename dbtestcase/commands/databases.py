@@ -29,8 +29,8 @@ import argparse
 import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..connections import describe
-from ..databases import verdicts
+from ..connections import duration
+from ..databases import NO_TEST_WORD, is_test_name
 from ..dialects.postgresql.claims import family, kept
 from ..errors import ConfigurationError, UnsafeDatabaseError
 from . import lookup, subjects
@@ -120,8 +120,8 @@ def _without_members(families: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
 
 
 def _require_test(target: Any, what: str, name: str, allowed: Tuple[str, ...] = ()) -> None:
-    is_allowed = name in allowed or verdicts.is_test_name(name)
-    refusal = target.refusal() or (None if is_allowed else verdicts.NO_TEST_WORD)
+    is_allowed = name in allowed or is_test_name(name)
+    refusal = target.refusal() or (None if is_allowed else NO_TEST_WORD)
     if refusal:
         raise UnsafeDatabaseError(
             "%s not dropped. %s. Nothing was touched." % (what % name, refusal)
@@ -189,7 +189,7 @@ def _user(member: Dict[str, Any]) -> str:
             member["pid"],
             member["application"],
             " from %s" % member["address"] if member["address"] else "",
-            describe.duration(member["seconds"]),
+            duration(member["seconds"]),
         )
     if member["sessions"]:
         return "no run has it, %d connected" % member["sessions"]

@@ -10,14 +10,14 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 import sqlalchemy as sa
 
 from .. import _compat
-from ..connections import describe
-from ..databases import announce, verdicts
+from ..connections import duration
+from ..databases import Run, is_test_name, last_run, runs, unreachable
 from ..dialects.postgresql.catalog import facts
 from ..dialects.postgresql.claims import family
 from ..dialects.postgresql.database import DIALECT, MAINTENANCE
 from ..dialects.postgresql.sessions.control import Control
 from ..errors import ConfigurationError, ServerError
-from ..server.urls import CONNECT_SECONDS, VARIABLE
+from ..server import CONNECT_SECONDS, VARIABLE
 from .subjects import Subject
 
 _ADVICE = """\
@@ -93,7 +93,7 @@ def control_of(engine: Any, origin: str) -> Tuple[Control, str]:
     except Exception as error:
         name = DIALECT.missing(engine, error)
         if name is None:
-            raise verdicts.unreachable(error, engine, "dbtestcase", origin) from error
+            raise unreachable(error, engine, "dbtestcase", origin) from error
         return DIALECT.beside(engine, MAINTENANCE), name
     return control, facts.database_name(control)
 
@@ -111,24 +111,23 @@ def _of_engine(engine: Any, origin: str) -> Iterator[Place]:
 def _of_runs() -> List[_Source]:
     return [
         source
-        for run in announce.runs()
+        for run in runs()
         for source in _of_run(
             run,
-            "run %d in %s, for %s"
-            % (run.pid, run.folder, describe.duration(time.time() - run.since)),
+            "run %d in %s, for %s" % (run.pid, run.folder, duration(time.time() - run.since)),
         )
     ]
 
 
 def _of_last_run() -> List[_Source]:
-    run = announce.last_run()
+    run = last_run()
     if run is None or run.ended is None:
         return []
-    ago = describe.duration(time.time() - run.ended)
+    ago = duration(time.time() - run.ended)
     return _of_run(run, "no run is going on; the last one, in %s, ended %s ago" % (run.folder, ago))
 
 
-def _of_run(run: announce.Run, origin: str) -> List[_Source]:
+def _of_run(run: Run, origin: str) -> List[_Source]:
     return [
         _Source(
             _url(**{name: value for name, value in parts.items() if name != "base"}),
@@ -158,10 +157,10 @@ def _of_server(closing: contextlib.ExitStack) -> List[Place]:
     others = [
         _Source(_on(url, name), origin)
         for name in busy
-        if name != places[0].name and verdicts.is_test_name(name)
+        if name != places[0].name and is_test_name(name)
     ]
     found_there, _ = _connected(closing, others)
-    is_for_tests = verdicts.is_test_name(places[0].name)
+    is_for_tests = is_test_name(places[0].name)
     return (places[:1] if is_for_tests or not found_there else []) + found_there
 
 

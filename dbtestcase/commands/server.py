@@ -21,8 +21,7 @@ import os
 import sys
 from typing import Any
 
-from ..server.temporary import serve
-from ..server.urls import VARIABLE
+from ..server import VARIABLE, serve
 from .output import Output
 
 

@@ -10,8 +10,15 @@ import sys
 from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
 from .. import _compat
-from ..declared import suite
-from ..declared.target import PlainTarget, Target
+from ..declared import (
+    PlainTarget,
+    Target,
+    application,
+    class_target,
+    import_object,
+    no_target,
+    target_of_app,
+)
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from ..testcase import DatabaseMixin
 
@@ -92,7 +99,6 @@ def _shown(text: str) -> str:
 
 
 def _imported(text: str) -> Any:
-    from ..declared.flask import import_object
 
     module, _, attribute = text.partition(":")
     if module.endswith(".py") or "/" in module:
@@ -115,21 +121,20 @@ def _target(found: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:
         return PlainTarget(found, None, None), ()
     if isinstance(found, type) and issubclass(found, DatabaseMixin):
         return _of_class(found, config)
-    from ..declared.flask import application, target_of
 
     if callable(found) and not hasattr(found, "app_context"):
         found = found()
     app, _ = application(found, "")
     if not hasattr(app, "app_context"):
         return None, ()
-    return target_of(app, None, config, made_here=False), ()
+    return target_of_app(app, None, config, made_here=False), ()
 
 
 def _of_class(cls: Any, config: Optional[str]) -> Tuple[Any, Tuple[str, ...]]:
     if config is not None:
         raise ConfigurationError("%s has a config of its own; leave out --config." % cls.__name__)
     allowed = cls.allowed_databases
-    target = suite.class_target(cls)
+    target = class_target(cls)
     if target is None:  # made by each test
-        raise suite.no_target(cls("run"))
+        raise no_target(cls("run"))
     return target, (allowed,) if isinstance(allowed, str) else tuple(allowed)

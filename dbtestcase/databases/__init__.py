@@ -1,0 +1,34 @@
+"""Which databases does a test use, and are they for tests? Check, claim, build, clear."""
+
+from .announce import Run, last_run, runs
+from .build import ensure as ensure_built
+from .build import forget as forget_built
+from .check import CheckedDatabase, check, dispose, reconnect, used_dialects
+from .clear import controls as controls_of
+from .clear import left_open, name_of, restore
+from .verdicts import NO_TEST_WORD, approval, is_test_name, misled, remedy, unreachable
+from .verdicts import refusal as refusal_of
+
+__all__ = [
+    "CheckedDatabase",
+    "NO_TEST_WORD",
+    "Run",
+    "approval",
+    "check",
+    "controls_of",
+    "dispose",
+    "ensure_built",
+    "forget_built",
+    "is_test_name",
+    "last_run",
+    "left_open",
+    "misled",
+    "name_of",
+    "reconnect",
+    "refusal_of",
+    "remedy",
+    "restore",
+    "runs",
+    "unreachable",
+    "used_dialects",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Set
 
 from .. import events
-from ..assertions.describe import count
+from ..assertions import count
 from . import clear, schema
 
 

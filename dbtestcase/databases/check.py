@@ -12,7 +12,7 @@ import weakref
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from .. import _compat, dialects, events
-from ..connections import blockers
+from ..connections import is_full
 from ..contracts import Identity
 from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
 from . import announce, claims, predecessor
@@ -88,7 +88,7 @@ def check(
         try:
             database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
         except Exception as error:
-            if blockers.is_full(error):  # the connection that clears was one too many
+            if is_full(error):  # the connection that clears was one too many
                 raise unreachable(error, engine, owner, target.origin(key)) from error
             raise
         if database.dialect.identity.key != identities[key].key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, NoReturn, Optional, TypeVar
 
 from .. import events
-from ..connections import blockers, leftovers
+from ..connections import Leak, blocked, ensure_free, is_lock_timeout, retrying, warn_of_leaks
 from . import check
 
 _LOST = "the connection that clears was lost"
@@ -35,7 +35,7 @@ def _restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
         return _LOST
 
     def make_way() -> None:
-        leftovers.warn(_freed(database, case, exclusive=False))
+        warn_of_leaks(_freed(database, case, exclusive=False))
 
     def work() -> Optional[str]:
         return dialect.restore(baseline, make_way)  # type: ignore[no-any-return]
@@ -73,15 +73,15 @@ def _unblocked(
     if control is None:
         return work()
     if exclusive:
-        leftovers.warn(_freed(database, case, exclusive))
+        warn_of_leaks(_freed(database, case, exclusive))
     try:
-        return blockers.retrying(work)
+        return retrying(work)
     except Exception as error:
-        if exclusive or not blockers.is_lock_timeout(error):
+        if exclusive or not is_lock_timeout(error):
             _raise_told(error, database, case, what)
-    leftovers.warn(_freed(database, case, exclusive=True, wait=_LATE))
+    warn_of_leaks(_freed(database, case, exclusive=True, wait=_LATE))
     try:
-        return blockers.retrying(work)
+        return retrying(work)
     except Exception as error:
         _raise_told(error, database, case, what)
 
@@ -89,16 +89,14 @@ def _unblocked(
 def _raise_told(error: Exception, database: Any, case: Any, what: str) -> NoReturn:
     """Raise the error that names who was in the way, or the error itself if nobody was."""
     control = database.dialect.control
-    told = blockers.blocked(control, error, database.name, name_of(case), what, case.lock_timeout)
+    told = blocked(control, error, database.name, name_of(case), what, case.lock_timeout)
     if told is None:
         raise error
     raise told from error
 
 
-def _freed(
-    database: Any, case: Any, exclusive: bool, wait: Optional[float] = None
-) -> List[leftovers.Leak]:
-    return blockers.ensure_free(
+def _freed(database: Any, case: Any, exclusive: bool, wait: Optional[float] = None) -> List[Leak]:
+    return ensure_free(
         database.dialect.control,
         database.name,
         name_of(case),
@@ -109,7 +107,7 @@ def _freed(
     )
 
 
-def left_open(databases: List[Any], case: Any) -> List[leftovers.Leak]:
+def left_open(databases: List[Any], case: Any) -> List[Leak]:
     """Free what a test left open past SQLAlchemy; return it.
 
     :raises BlockedDatabaseError: if somebody else's transaction is in the way, within the bound.

@@ -14,8 +14,8 @@ import sys
 import zlib
 from typing import Any, List, Optional
 
-from ..assertions.describe import count
-from ..connections import checkouts
+from ..assertions import count
+from ..connections import was_forked
 from . import announce
 
 _own: List[str] = []
@@ -55,7 +55,7 @@ def end() -> None:
 def _is_worker() -> bool:
     processes = sys.modules.get("multiprocessing.process")
     spawned = processes is not None and processes.current_process().name != "MainProcess"
-    return spawned or checkouts.was_forked() or "PYTEST_XDIST_WORKER" in os.environ
+    return spawned or was_forked() or "PYTEST_XDIST_WORKER" in os.environ
 
 
 def _path(dialect: Any) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import Any, Optional, Tuple, Type
 
 from .. import _compat
-from ..connections import blockers
+from ..connections import is_full
 from ..contracts import Identity
 from ..errors import BlockedDatabaseError, ConfigurationError, ServerError
 
@@ -106,7 +106,7 @@ def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Excep
     )
     if isinstance(error, ImportError):
         kind, advice = ConfigurationError, "Install the driver that the URL asks for."
-    elif blockers.is_full(error):
+    elif is_full(error):
         kind = BlockedDatabaseError
         advice = (
             "The server has no connection left. Close connections that are not needed, or raise the"

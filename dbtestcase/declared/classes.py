@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from ..connections import leftovers
-from ..databases import clear
+from ..connections import begin_pause, end_test
+from ..databases import controls_of
 from .target import Target
 
 _targets: Dict[type, Target] = {}
@@ -25,10 +25,10 @@ def pause(cls: Any) -> None:
     """Hold what a class does between its tests to the same bounds as the tests."""
     target = _targets.get(cls)
     if target is None:
-        leftovers.end_test()
+        end_test()
         return
-    controls = clear.controls(target.databases)
-    leftovers.begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
+    controls = controls_of(target.databases)
+    begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
 
 
 def leave(cls: type) -> None:
@@ -38,7 +38,7 @@ def leave(cls: type) -> None:
         try:
             target.remove_session()
         finally:
-            leftovers.end_test()
+            end_test()
             target.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 import sqlalchemy as sa
 
 from .. import _compat, dialects
-from ..databases import check
+from ..databases import dispose
 from ..errors import ConfigurationError
 
 
@@ -83,7 +83,7 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
         if renew or _urls_that_differ(app, db):
             undoing.callback(_compat.renew_engines(db, app))
             for engine in _compat.live_engines(db, app).values():
-                undoing.callback(check.dispose, engine)
+                undoing.callback(dispose, engine)
             _require_same_urls(app, db)
         return undoing.pop_all().close
 

@@ -7,7 +7,7 @@ import importlib
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import _compat
-from ..databases import check
+from ..databases import dispose
 from ..errors import ConfigurationError
 from . import config as configuration
 from .target import Target
@@ -66,7 +66,7 @@ class FlaskTarget(Target):
 
     def _dispose(self) -> None:
         for engine in self.engines.values():
-            check.dispose(engine)
+            dispose(engine)
 
     def tables(self, key: Optional[str]) -> List[Any]:
         return _compat.tables_of_bind(self.db, key)

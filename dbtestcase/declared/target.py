@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import sqlalchemy as sa
 
 from .. import dialects
-from ..databases import check
+from ..databases import dispose
 from ..errors import ConfigurationError
 
 
@@ -110,7 +110,7 @@ class PlainTarget(Target):
                 "engine is a text that is not a URL of a database, such as"
                 " postgresql://localhost/app_test."
             ) from None
-        self.on_close(lambda: check.dispose(engine))
+        self.on_close(lambda: dispose(engine))
         return engine
 
     def _bound(self, session: Any) -> Any:

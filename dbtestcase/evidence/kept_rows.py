@@ -10,8 +10,8 @@ import zlib
 from typing import Any, List
 
 from .. import _compat, events, where
-from ..connections import leftovers
-from ..databases import check, clear
+from ..connections import begin_test
+from ..databases import controls_of, name_of, reconnect
 
 VARIABLE = "DBTESTCASE_KEEP_FAILED"
 
@@ -63,7 +63,7 @@ def name_of_copy(case: Any, base: str) -> str:
     :param base: the configured database.
     """
     full = "%s.%s.%s" % (type(case).__module__, type(case).__qualname__, case._testMethodName)
-    test = re.sub(r"[^a-z0-9]+", "_", clear.name_of(case).lower()).strip("_")
+    test = re.sub(r"[^a-z0-9]+", "_", name_of(case).lower()).strip("_")
     head = _cut(base, _BASE_BYTES) + "_failed_"
     tail = "_%06x" % (zlib.crc32(full.encode("utf-8")) & 0xFFFFFF)
     return head + _cut(test, _NAME_BYTES - len((head + tail).encode("utf-8"))) + tail
@@ -87,7 +87,7 @@ def _kept(case: Any) -> str:
 
 
 def _keep(case: Any) -> str:
-    test, databases = clear.name_of(case), case._dbtestcase_databases
+    test, databases = name_of(case), case._dbtestcase_databases
     try:
         case._dbtestcase_remove()
         case._dbtestcase_freed()
@@ -103,14 +103,14 @@ def _keep(case: Any) -> str:
 
 
 def _copied(database: Any, case: Any) -> List[str]:
-    test, dialect = clear.name_of(case), database.dialect
+    test, dialect = name_of(case), database.dialect
     _close_idle_connections(database)
     name = name_of_copy(case, database.base)
     with contextlib.closing(dialect.copier(database.engines[0], name)) as copier:
         try:
             return list(copier.copy(test, database.base))
         finally:
-            check.reconnect(database, test, copier.pid)
+            reconnect(database, test, copier.pid)
 
 
 def _close_idle_connections(database: Any) -> None:
@@ -124,10 +124,8 @@ def _close_idle_connections(database: Any) -> None:
 
 def _go_on(case: Any, databases: List[Any]) -> None:
     """Have what is left of the test, its ``tearDown()``, find everything as usual."""
-    controls = clear.controls(databases)
-    leftovers.begin_test(
-        case._dbtestcase_engines(), clear.name_of(case), case.lock_timeout, controls
-    )
+    controls = controls_of(databases)
+    begin_test(case._dbtestcase_engines(), name_of(case), case.lock_timeout, controls)
 
 
 def _cut(text: str, size: int) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List
 
 from .. import _compat, where
-from ..assertions import queries
-from ..assertions.describe import count
-from ..assertions.recorder import QueryRecorder, RecordedQuery
+from ..assertions import QueryRecorder, RecordedQuery, count, listed_query, repeated_queries
 
 VARIABLE = "DBTESTCASE_SHOW_QUERIES"
 
@@ -49,10 +47,10 @@ def text(run: List[RecordedQuery]) -> str:
     if not run:
         return "The test had run no query."
     lines = ["The test had run %s:" % count(len(run), "query", "queries")]
-    lines += queries.repeats(run)
+    lines += repeated_queries(run)
     skipped = max(0, len(run) - _MOST)
     if skipped:
         lines.append("  ... after the first %d" % skipped)
     for number, query in enumerate(run[skipped:], skipped + 1):
-        lines += queries.listed(number, query)
+        lines += listed_query(number, query)
     return "\n".join(lines)

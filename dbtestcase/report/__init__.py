@@ -12,8 +12,23 @@ from typing import Optional
 
 from .. import events
 from . import outputs, parts
+from .outputs import files_asked_for
+from .outputs import write as write_report
 from .recorder import Recorder
 from .run import Run
+from .text import LINES, render
+
+__all__ = [
+    "LINES",
+    "Run",
+    "files_asked_for",
+    "finish",
+    "is_on",
+    "render",
+    "turn_on",
+    "write",
+    "write_report",
+]
 
 _recorder: Optional[Recorder] = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Tuple
 
-from ..connections import queries
+from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
 
 _STARTED = "_dbtestcase_started"
 _COUNTED = "_dbtestcase_counted"  # SQLAlchemy 2 sends a long INSERT as several statements
@@ -18,17 +18,17 @@ class Clock:
     seconds = staticmethod(time.perf_counter)
 
 
-class Meter(queries.QuerySubscriber):
+class Meter(QuerySubscriber):
     """Counts the queries of every engine and thread of this process."""
 
     def __init__(self) -> None:
         self._durations: List[float] = []
         self._begun: List[None] = []
-        queries.subscribe(self)
+        subscribe_to_queries(self)
 
     def stop(self) -> None:
         """Listen no more."""
-        queries.unsubscribe(self)
+        unsubscribe_from_queries(self)
 
     def start(self) -> None:
         """Count from zero."""

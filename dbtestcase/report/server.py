@@ -6,14 +6,14 @@ import contextlib
 from typing import Any, Callable, Dict, Iterator, List
 
 from .. import _compat
-from ..connections import checkouts
+from ..connections import open_checkouts
+from ..databases import used_dialects
 
 
 def left_on_servers() -> Iterator[Dict[str, Any]]:
     """Yield, once where this process used a server, what is left on it."""
-    from ..databases import check
 
-    dialects = [each for each in check.used_dialects() if each.control is not None]
+    dialects = [each for each in used_dialects() if each.control is not None]
     names = [name for dialect in dialects for name in _named(dialect.siblings)]
     if not names:
         return
@@ -37,7 +37,7 @@ def _transactions() -> List[str]:
     return [
         "%s is still in a transaction, on the connection of %s"
         % (checkout.test or "code outside of any test", _place(checkout))
-        for checkout in checkouts.opened()
+        for checkout in open_checkouts()
         if _compat.transaction_status(checkout.dbapi) not in (None, _compat.IDLE)
     ]
 

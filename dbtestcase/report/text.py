@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any, Dict, List
 
-from ..assertions import describe
+from ..assertions import count
 from .parts import Event
 from .run import Run
 
@@ -46,7 +46,7 @@ def _heading(run: Run) -> str:
         for outcome, number in run.outcomes.items()
         if outcome != "passed"
     ]
-    words = describe.count(len(run.tests), "test")
+    words = count(len(run.tests), "test")
     words += " (%s)" % ", ".join(unhappy) if unhappy else ""
     if len(run.processes) > 1:
         words += " in %d processes" % len(run.processes)
@@ -76,7 +76,7 @@ def _each(time: float, number: int) -> str:
 
 
 def _queries(number: int) -> str:
-    return describe.count(number, "query", "queries")
+    return count(number, "query", "queries")
 
 
 def _list(title: str, entries: List[str], most: int) -> List[str]:
@@ -132,13 +132,13 @@ def _left(run: Run) -> List[str]:
         databases.update(dict.fromkeys(row["databases"]))
         kept.update(dict.fromkeys(row["kept"]))
     connections = sum(row["connections"] for row in run.servers)
-    words = describe.count(connections, "connection") + " of this run"
+    words = count(connections, "connection") + " of this run"
     if databases:
         names = ", ".join('"%s"' % name for name in sorted(databases))
         words += "; %s %s" % ("database" if len(databases) == 1 else "databases", names)
     if kept:
         words += "; %s of failed tests: python -m dbtestcase databases names %s" % (
-            describe.count(len(kept), "copy", "copies"),
+            count(len(kept), "copy", "copies"),
             "it" if len(kept) == 1 else "them",
         )
     return [words] + lines if run.servers else []

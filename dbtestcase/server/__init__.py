@@ -1,3 +1,12 @@
-from .temporary import serve, stop_servers, temporary_postgresql
+"""A PostgreSQL server for the tests alone, or one that runs already."""
 
-__all__ = ["serve", "stop_servers", "temporary_postgresql"]
+from .temporary import serve, stop_servers, temporary_postgresql
+from .urls import CONNECT_SECONDS, VARIABLE
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "VARIABLE",
+    "serve",
+    "stop_servers",
+    "temporary_postgresql",
+]

@@ -7,7 +7,7 @@ import weakref
 from typing import Any, List, Optional
 
 from .. import events, where
-from ..databases import build, clear
+from ..databases import forget_built, name_of, restore
 from ..errors import ConfigurationError, DatabaseTestCaseError
 from . import Strategy
 
@@ -58,7 +58,7 @@ def _mode_of(case: Any) -> str:
 def _restore(case: Any, databases: List[Any]) -> Optional[str]:
     """Return why the databases have to be made anew, ``None`` where they do not."""
     for database in databases:
-        changed = clear.restore(database, database.data, case)
+        changed = restore(database, database.data, case)
         if changed is not None:
             return changed
     return None
@@ -72,7 +72,7 @@ def _count(case_class: type, changed: Optional[str]) -> None:
 
 
 def _recreate(case: Any, databases: List[Any]) -> None:
-    build.forget(databases)
+    forget_built(databases)
     case._dbtestcase_build(databases)
 
 
@@ -90,5 +90,5 @@ def _compare(case: Any, databases: List[Any]) -> None:
             raise DatabaseTestCaseError(
                 'the verified reset of "%s" for %s differs from drop and create (-/+ lines of their'
                 " dumps). Please report this as an error of dbtestcase:\n  %s"
-                % (database.name, clear.name_of(case), "\n  ".join(differences[:_MOST_LINES]))
+                % (database.name, name_of(case), "\n  ".join(differences[:_MOST_LINES]))
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from ..databases import build, clear
+from ..databases import forget_built, name_of, restore
 from ..errors import DatabaseTestCaseError
 from . import Strategy
 from .outer.transaction import OuterTransaction
@@ -33,16 +33,16 @@ class RollbackStrategy(Strategy):
         :param databases: the checked databases of the test.
         :raises ConfigurationError: if engines cannot share a transaction.
         """
-        test = clear.name_of(case)
+        test = name_of(case)
         case._dbtestcase_committed_counts = False  # all connections see what none has committed
         if not all([_is_ready(database, case) for database in databases]):
-            build.forget(databases)
+            forget_built(databases)
             case._dbtestcase_build(databases)
         for database in databases:
             outer = OuterTransaction(database.engines, test, database.name, case.lock_timeout)
             if not outer.begin(database.data, _state(database)) and _state(database):
                 outer.end()  # somebody has committed something since the last test
-                if clear.restore(database, database.data, case):
+                if restore(database, database.data, case):
                     self._begin_anew(case, databases)
                     return
                 outer.begin(database.data)
@@ -84,7 +84,7 @@ class RollbackStrategy(Strategy):
     def _begin_anew(self, case: Any, databases: List[Any]) -> None:
         while self._running:
             self._running.pop()[1].end()
-        build.forget(databases)
+        forget_built(databases)
         case._dbtestcase_build(databases)
         for database in databases:
             _states.pop(database, None)
@@ -93,7 +93,7 @@ class RollbackStrategy(Strategy):
 
 def _is_ready(database: Any, case: Any) -> bool:
     """Make a database equal to its base line unless it is known to be; tell whether that went."""
-    return bool(_state(database)) or not clear.restore(database, database.data, case)
+    return bool(_state(database)) or not restore(database, database.data, case)
 
 
 def _state(database: Any) -> Any:
@@ -110,9 +110,9 @@ def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
         if database.dialect.alive:
             raise
         return []  # the server was lost, and what was written with it
-    reason = clear.restore(database, database.data, case)
+    reason = restore(database, database.data, case)
     if reason:
-        build.forget([database])
+        forget_built([database])
         return found + [reason]
     # What was deleted or changed shows by the rows that had to be written anew.
     return found or list(outer.sql.escaped_tables(database))

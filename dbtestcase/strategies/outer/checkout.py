@@ -13,7 +13,7 @@ from typing import Any, Callable, Sequence
 from sqlalchemy.pool import NullPool
 
 from ... import _compat
-from ...connections import drivers, statements
+from ...connections import BEGIN, COMMIT, PREPARE, ROLLBACK, Observer, open_cursor, read_statement
 
 _REFUSED_ATTRIBUTES = ("autocommit", "isolation_level", "readonly", "read_only", "deferrable")
 _REFUSED_METHODS = frozenset(
@@ -24,7 +24,7 @@ _INFORMATION = ("info", "in_transaction")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 
 
-class Checkout(drivers.Observer):
+class Checkout(Observer):
     """One check-out of the connection that all share.
 
     :param outer: the outer transaction.
@@ -38,7 +38,7 @@ class Checkout(drivers.Observer):
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         """Open a cursor that sets a savepoint before it writes."""
         self._require_open()
-        cursor = drivers.open_cursor(self._outer.dbapi, self, arguments, options)
+        cursor = open_cursor(self._outer.dbapi, self, arguments, options)
         if not self._outer.sql.kept:
             self._outer.cursors.add(cursor)  # in SQLite a half-read one keeps its lock
         return cursor
@@ -81,14 +81,14 @@ class Checkout(drivers.Observer):
         self._require_open()
         if not self._active:
             return True  # a listener at the check-out, whose settings outlive the transaction
-        kind = statements.read(statement).kind
-        if kind == statements.COMMIT:
+        kind = read_statement(statement).kind
+        if kind == COMMIT:
             self.commit()
-        elif kind == statements.ROLLBACK:
+        elif kind == ROLLBACK:
             self.rollback()
-        elif kind == statements.PREPARE:
+        elif kind == PREPARE:
             raise self._outer.refusal("a two-phase commit")
-        elif kind != statements.BEGIN:
+        elif kind != BEGIN:
             if self._doomed:
                 raise self._outer.sql.aborted_error()
             self._outer.savepoints.before(self, kind)

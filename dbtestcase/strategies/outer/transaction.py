@@ -10,7 +10,7 @@ import weakref
 from typing import Any, List, NamedTuple
 
 from ... import _compat, dialects
-from ...connections import leftovers
+from ...connections import forget
 from ...errors import ConfigurationError
 from .checkout import SharedPool
 from .savepoints import BASE, Savepoints
@@ -146,7 +146,7 @@ class OuterTransaction:
         except ConfigurationError as error:
             raise self.refusal("AUTOCOMMIT") from error
         if sql.fairy is not None:
-            leftovers.forget(sql.fairy)  # it is no test's, to be given back
+            forget(sql.fairy)  # it is no test's, to be given back
         if sql.kept:
             if engine not in _kept:
                 _compat.listen_to_disposal(engine, close_kept)

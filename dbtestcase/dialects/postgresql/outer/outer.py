@@ -10,7 +10,7 @@ import os
 from typing import Any, List, Optional, Tuple
 
 from .... import _compat
-from ....connections import drivers
+from ....connections import ignore
 from ....errors import ConfigurationError
 from ..sessions.settings import Settings
 from . import deferred, escapes, setback
@@ -34,7 +34,7 @@ class OuterSQL:
             key: value for key, value in fairy.info.items() if not str(key).startswith("dbtestcase")
         }
         self.dbapi = _compat.dbapi_connection(fairy)
-        drivers.ignore(self.dbapi)  # what is rolled back anyway need not be accounted for
+        ignore(self.dbapi)  # what is rolled back anyway need not be accounted for
         self.driver = engine.dialect.dbapi
         self.process = os.getpid()
         if self.dbapi.autocommit:

@@ -43,7 +43,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from weakref import WeakSet
 
 from .... import _compat
-from ....connections import drivers, statements
+from ....connections import ROW_WRITES, Observer, Subscriber, all_quoted, row_verb, savepoint_of
 from ..sessions.transactions import Snapshot
 
 Key = Tuple[Any, ...]
@@ -107,7 +107,7 @@ class _Savepoint:
         self.has_id = False
 
 
-class Transaction(drivers.Observer):
+class Transaction(Observer):
     """What ran in the current transaction of one watched connection of psycopg2."""
 
     def __init__(self, key: Key, ledger: Ledger = LEDGER) -> None:
@@ -129,8 +129,8 @@ class Transaction(drivers.Observer):
         known = method == "execute"
         if method == "executemany" and isinstance(statement, str) and len(arguments) > 1:
             # The driver keeps the last statement alone; the others differ from it in values only.
-            known = statements.all_quoted(arguments[1])
-            if known and not statements.row_verb(statement.encode(), _is_standard(cursor)):
+            known = all_quoted(arguments[1])
+            if known and not row_verb(statement.encode(), _is_standard(cursor)):
                 known = False
         cursor._dbtestcase_known = known
         return True
@@ -181,8 +181,8 @@ class Transaction(drivers.Observer):
         """
         if not self._harmless or query is None:
             return
-        verb = statements.row_verb(query, standard)
-        if verb in statements.ROW_WRITES and rows > 0:
+        verb = row_verb(query, standard)
+        if verb in ROW_WRITES and rows > 0:
             if not self._ids:
                 self._ledger.opened(self)
             for savepoint in self._savepoints:
@@ -194,7 +194,7 @@ class Transaction(drivers.Observer):
 
     def _savepoint(self, query: bytes) -> bool:
         """Follow a statement about a savepoint; return whether it was one that is known."""
-        found = statements.savepoint(query)
+        found = savepoint_of(query)
         if found is None:
             return False
         verb, name = found
@@ -216,10 +216,10 @@ def _is_standard(cursor: Any) -> bool:
     return bool(status == "on")
 
 
-class _Counting(drivers.Subscriber):
+class _Counting(Subscriber):
     """Has the transactions of psycopg2's connections counted."""
 
-    def opened(self, dbapi: Any) -> Optional[drivers.Observer]:
+    def opened(self, dbapi: Any) -> Optional[Observer]:
         """Observe a new connection, where it is psycopg2's."""
         if not _compat.keeps_what_it_sent(dbapi):
             return None

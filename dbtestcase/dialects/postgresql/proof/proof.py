@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import FrozenSet, Optional
 
-from ....connections import statements
+from ....connections import forbid_functions
 from ..sessions.control import Control
 from ..sessions.transactions import Snapshot
 from .ledger import LEDGER, Key, Point
@@ -58,7 +58,7 @@ class Proof:
     def __init__(self, control: Control) -> None:
         names = forbidden_names(control)
         self.possible = names is not None
-        statements.forbid(names or frozenset())
+        forbid_functions(names or frozenset())
         #: The last moment from which ids are counted, if there is one.
         self.point: Optional[Point] = None
 

@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .... import _compat
-from ....connections import drivers
+from ....connections import ignore
 from .locks import Sessions
 from .settings import Settings
 
@@ -69,7 +69,7 @@ class Control(Sessions):
         self._dbapi = _compat.dbapi_connection(fairy)
         self.location = _compat.location(self._dbapi)
         self.key = _compat.database_key(self._dbapi)
-        drivers.ignore(self._dbapi)
+        ignore(self._dbapi)
         self._names: Dict[Tuple[str, str], str] = {}  # of what is prepared, the last used last
         self._once: Dict[str, None] = {}
         self._number = 0
