@@ -109,6 +109,10 @@ class ControlConnection(Protocol):
     def location(self) -> Any:
         """Host, port and name of the database, as :func:`_compat.location` gives them."""
 
+    @property
+    def parts(self) -> Dict[str, Any]:
+        """Where it leads, as parts of a URL without the password."""
+
     def in_the_way(self, exclusive: bool = False) -> InTheWay:
         """Return what is in the way of emptying or, if exclusive, of dropping."""
 

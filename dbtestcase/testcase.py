@@ -14,7 +14,9 @@ from . import _compat, events, where
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .connections import (
     Leak,
+    begin_pause,
     begin_test,
+    end_test,
     free,
     leak_text,
     note_leaks,
@@ -31,16 +33,14 @@ from .declared import (
     leave_other_classes,
     no_target,
     own_target,
-    pause_class,
     resolve,
     target_of_class,
 )
-from .evidence import WatchedRuns, keep_queries
-from .misuse import MisuseChecks
+from .evidence import CheckedRuns, keep_queries, shows_queries
 from .strategies import strategy_of
 
 
-class DatabaseMixin(WatchedRuns, MisuseChecks):
+class DatabaseMixin(CheckedRuns):
     """Gives every test of a ``unittest.TestCase`` a database that is as good as new.
 
     List it before ``unittest.TestCase``. Give the class either ``app`` (or ``create_app()``) and
@@ -115,7 +115,8 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         enter_class(cls, target)
         _compat.add_class_cleanup(cls, lambda: leave_class(cls))
         try:
-            case = _bare_instance(cls)
+            # An instance for create_tables() and load_data() before any test runs.
+            case: Any = cls("runTest")  # type: ignore[call-arg]
             case._dbtestcase_own = case._dbtestcase_target = target
             resolve(case, target)
             if strategy_of(cls).resets:
@@ -146,16 +147,17 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         super().tearDown()  # type: ignore[misc]
 
     def _dbtestcase_enter(self) -> None:
-        name = name_of(self)
+        cls, name = type(self), name_of(self)
         where.set_current_test(name)
         leaving: List[Callable[[], Any]] = [partial(where.set_current_test, None)]
         self._dbtestcase_leaving = leaving  # the last first
-        self._dbtestcase_find_target()
+        target = self._dbtestcase_target = self._dbtestcase_find_target()
+        resolve(self, target)
         self._dbtestcase_remove()
         warn_of_leaks(self._dbtestcase_freed())
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
-        leaving.append(partial(pause_class, type(self)))
-        strategy = self._dbtestcase_strategy = strategy_of(type(self))
+        leaving.append(partial(_pause, cls))
+        strategy = self._dbtestcase_strategy = strategy_of(cls)
         if strategy.resets:
             self._dbtestcase_build(databases)
         leaving.append(partial(strategy.end, self, databases))
@@ -163,33 +165,32 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         leaving.append(self._dbtestcase_free)
         for attribute, value in self._dbtestcase_loaded.items():
             vars(self).setdefault(attribute, value)
-        leaving.append(self._dbtestcase_target.enter_context(self.push_app_context))
+        leaving.append(target.enter_context(self.push_app_context))
         leaving.append(self._dbtestcase_remove)
-        leaving.append(keep_queries(self))
+        if shows_queries(self):
+            leaving.append(keep_queries(self))
         self._dbtestcase_ready = True
 
     def _dbtestcase_leave(self) -> None:
         with events.during(events.LEAVING, self):
             _run_all(self._dbtestcase_leaving)
 
-    def _dbtestcase_find_target(self) -> None:
-        if target_of_class(type(self)) is None:  # also after a setUpClass() without super()
-            type(self)._dbtestcase_open_class()
-        shared = target_of_class(type(self))
+    # --- what the steps are made of -------------------------------------------------------------
+
+    def _dbtestcase_find_target(self) -> Target:
+        cls = type(self)
+        shared = target_of_class(cls)
+        if shared is None:  # also after a setUpClass() without super()
+            cls._dbtestcase_open_class()
+            shared = target_of_class(cls)
         own = own_target(self, shared)
         if own is not None:
             self._dbtestcase_own = own
             self._dbtestcase_leaving.append(own.close)
-        target = self._dbtestcase_target = own or shared
+        target = own or shared
         if target is None:
             raise no_target(self)
-        resolve(self, target)
-
-    # --- what the steps are made of -------------------------------------------------------------
-
-    @classmethod
-    def _dbtestcase_target_of(cls, case: Any) -> Optional[Target]:
-        return getattr(case, "_dbtestcase_target", None) or target_of_class(cls)
+        return target
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())
@@ -211,17 +212,13 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
         warn_of_leaks(left)
 
     def _dbtestcase_check(self, owner: str) -> List[CheckedDatabase]:
-        allowed = self.allowed_databases
-        databases = check(
-            self._dbtestcase_target,
-            owner,
-            allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed),
-            lock_timeout=self.lock_timeout,
-        )
-        begin_test(self._dbtestcase_engines(), owner, self.lock_timeout, controls_of(databases))
+        allowed, bound = self.allowed_databases, self.lock_timeout
+        names = (allowed,) if isinstance(allowed, str) else tuple(allowed)
+        databases = check(self._dbtestcase_target, owner, names, bound)
+        begin_test(self._dbtestcase_engines(), owner, bound, controls_of(databases))
         return databases
 
-    def _dbtestcase_build(self, databases: List[Any]) -> None:
+    def _dbtestcase_build(self, databases: List[CheckedDatabase]) -> None:
         ensure_built(self, self._dbtestcase_target, databases, DatabaseMixin)
 
 
@@ -236,7 +233,7 @@ class DatabaseTestCase(
 
 
 def _run_all(steps: List[Callable[[], Any]]) -> None:
-    """Take the steps, the last first, whatever they raise; the last error tells of the others."""
+    """Take the steps, the last first, whatever they raise; the last error names the others."""
     try:
         while steps:
             steps.pop()()
@@ -245,6 +242,11 @@ def _run_all(steps: List[Callable[[], Any]]) -> None:
             _run_all(steps)
 
 
-def _bare_instance(cls: type) -> Any:
-    """Return an instance for ``create_tables()`` and ``load_data()`` before any test runs."""
-    return cls("runTest")
+def _pause(cls: Any) -> None:
+    """Hold what a class does between its tests to the same bounds as the tests."""
+    target = target_of_class(cls)
+    if target is None:
+        end_test()
+        return
+    controls = controls_of(target.databases)
+    begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)

@@ -135,7 +135,7 @@ def _judged(
     target: Any, engine: Any, identity: Identity, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return the verdict of the safeguard, by the rule that a suite is held to."""
-    reason = refusal_of(target, identity, allowed)
+    reason = target.refusal() or refusal_of(identity, allowed)
     return {
         "database": identity.name,
         "place": identity.place,

@@ -1,4 +1,10 @@
-"""Which databases does a test use, and are they for tests? Check, claim, build, clear."""
+"""Makes sure that databases are for tests, takes them for this run, builds and clears them.
+
+``check.py`` asks where engines lead and is the only maker of a checked database, ``verdicts.py``
+is the rule that it goes by; ``claims.py`` takes a database or a sibling of it, ``announce.py``
+says so to other processes; ``build.py`` makes the schema and the first rows; ``clear.py`` resets
+and drops, and says who is in the way.
+"""
 
 from .announce import Run, last_run, runs
 from .build import ensure as ensure_built

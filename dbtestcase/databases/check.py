@@ -1,6 +1,6 @@
-"""Is it a test database? The only maker of the handle that strategies accept.
+"""Checks that databases are for tests; the only maker of the handle that strategies accept.
 
-The second step in the life of a test class, before anything is dropped or emptied.
+Every engine's live connection is asked where it leads, before anything is dropped or emptied.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import atexit
 import contextlib
 import time
 import weakref
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .. import _compat, dialects, events
 from ..connections import is_full
-from ..contracts import Identity
+from ..contracts import Dialect, Identity, Target
 from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
-from . import announce, claims, predecessor
+from . import claims
+from .announce import announce, killed_predecessor
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
 
 
@@ -25,7 +26,7 @@ class CheckedDatabase:
     :func:`check` makes them and nothing else does; there is one for each physical database.
     """
 
-    def __init__(self, dialect: Any, base: str) -> None:
+    def __init__(self, dialect: Dialect, base: str) -> None:
         self.dialect = dialect
         self.base = base  # the configured database, of which it may be a sibling
         self.engines: List[Any] = []
@@ -59,11 +60,11 @@ _known: "weakref.WeakKeyDictionary[Any, Tuple[Any, Identity]]" = weakref.WeakKey
 
 
 def check(
-    target: Any, owner: str, allowed: Iterable[str] = (), lock_timeout: float = 5.0
+    target: Target, owner: str, allowed: Iterable[str] = (), lock_timeout: float = 5.0
 ) -> List[CheckedDatabase]:
     """Ask every engine's live connection where it leads, and refuse what is not for tests.
 
-    :param target: what the test runs against, see :mod:`dbtestcase.target`.
+    :param target: what the test runs against.
     :param owner: the class (and test) on whose behalf, for messages.
     :param allowed: exact names that are allowed although they have no word ``test``.
     :param lock_timeout: seconds that clearing may wait for a lock.
@@ -72,26 +73,30 @@ def check(
     :raises UnsupportedDatabaseError: if any engine is of a kind that cannot be reset.
     :raises ServerError: if a server cannot be reached.
     """
-    engines = target.engines
-    kinds = {key: dialects.of_engine(engine) for key, engine in engines.items()}
-    names = tuple(allowed)
+    engines, names = target.engines, tuple(allowed)
+    for engine in engines.values():
+        if engine not in _known:
+            dialects.of_engine(engine)  # raises for any of a kind that cannot be reset
     identities = {}
     for key, engine in engines.items():
-        identities[key] = _identify(kinds[key], engine, owner, names, target, key)
-        reason = refusal(target, identities[key], names)
+        identity = identities[key] = _identify(engine, owner, names, target.origin, key)
+        reason = target.refusal() or refusal(identity, names)
         if reason:
-            raise UnsafeDatabaseError(
-                refusal_text(owner, identities[key], key, target, engine, reason)
-            )
+            raise UnsafeDatabaseError(refusal_text(owner, identity, key, target, engine, reason))
     databases: List[CheckedDatabase] = []
     for key, engine in engines.items():
-        try:
-            database = _database(kinds[key], engine, identities[key], lock_timeout, owner)
-        except Exception as error:
-            if is_full(error):  # the connection that clears was one too many
-                raise unreachable(error, engine, owner, target.origin(key)) from error
-            raise
-        if database.dialect.identity.key != identities[key].key:
+        identity = identities[key]
+        database = _databases.get(identity.key)
+        if database is None or not database.dialect.alive:
+            try:
+                database = _claimed(engine, identity, database, lock_timeout, owner)
+            except Exception as error:
+                if is_full(error):  # the connection that clears was one too many
+                    raise unreachable(error, engine, owner, target.origin(key)) from error
+                raise
+        if lock_timeout != database.dialect.lock_timeout:
+            database.dialect.set_lock_timeout(lock_timeout)
+        if database.dialect.identity.key != identity.key:
             target.on_close(claims.follow(engine, database.dialect))
         if database not in databases:
             database.engines = []
@@ -124,8 +129,13 @@ def close_all() -> None:
 
 
 def _identify(
-    kind: Any, engine: Any, owner: str, allowed: Tuple[str, ...], target: Any, key: Any
+    engine: Any,
+    owner: str,
+    allowed: Tuple[str, ...],
+    origin: Callable[[Optional[str]], str],
+    key: Optional[str],
 ) -> Identity:
+    """Return where an engine leads, asked once for as long as the connection that clears lives."""
     known = _known.get(engine)
     if known is not None and known[0] == _compat.url_key(engine.url):
         database = _databases.get(known[1].key)
@@ -136,16 +146,17 @@ def _identify(
             database.forget()  # nobody knows what became of it meanwhile
             return _known[engine][1]
     try:
-        identity = _ask(kind, engine, allowed)
+        identity = _ask(dialects.of_engine(engine), engine, allowed)
     except DatabaseTestCaseError:
         raise
     except Exception as error:
-        raise unreachable(error, engine, owner, target.origin(key)) from error
+        raise unreachable(error, engine, owner, origin(key)) from error
     _known[engine] = (_compat.url_key(engine.url), identity)
     return identity
 
 
 def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
+    """Ask a live connection of an engine, whose database is created if that is all it lacks."""
     with _compat.connect_timeout():
         try:
             return kind.identify(engine)  # type: ignore[no-any-return]
@@ -159,26 +170,28 @@ def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
             return kind.identify(engine)  # type: ignore[no-any-return]
 
 
-def _database(
-    kind: Any, engine: Any, identity: Identity, lock_timeout: float, owner: str
+def _claimed(
+    engine: Any,
+    identity: Identity,
+    former: Optional[CheckedDatabase],
+    lock_timeout: float,
+    owner: str,
 ) -> CheckedDatabase:
-    database = _databases.get(identity.key)
-    if database is None or not database.dialect.alive:
-        base = identity.name
-        if database is not None:
-            base = database.base  # in a forked process the engine may lead to its parent's sibling
-            database.dialect.close()
-        with _compat.connect_timeout():
-            dialect = kind(engine, identity, lock_timeout)
-            dialect = claims.claim(dialect, engine, owner, base)
-        announce.announce(dialect, base)
-        found = predecessor.left_by(dialect)
-        if found:
-            events.say(found)
-        # A run has one database in place of the one it found taken, whoever asks for that one.
-        database = _databases[identity.key] = CheckedDatabase(dialect, base)
-        _databases[dialect.identity.key] = database
-    database.dialect.set_lock_timeout(lock_timeout)
+    """Connect to a database, or to a sibling where another run has it, and take it for this run."""
+    base = identity.name
+    if former is not None:
+        base = former.base  # in a forked process the engine may lead to its parent's sibling
+        former.dialect.close()
+    with _compat.connect_timeout():
+        dialect = dialects.of_engine(engine)(engine, identity, lock_timeout)
+        dialect = claims.claim(dialect, engine, owner, base)
+    announce(dialect, base)
+    killed = killed_predecessor(dialect)
+    if killed:
+        events.say(killed)
+    # A run has one database in place of the one it found taken, whoever asks for that one.
+    database = _databases[identity.key] = CheckedDatabase(dialect, base)
+    _databases[dialect.identity.key] = database
     return database
 
 

@@ -1,12 +1,13 @@
-"""Clear a checked database: look who is in the way, clear, and say who it was where that failed."""
+"""Clears a checked database: looks who is in the way, clears, says who it was where that failed."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, NoReturn, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 from .. import events
 from ..connections import Leak, blocked, ensure_free, is_lock_timeout, retrying, warn_of_leaks
-from . import check
+from ..contracts import ControlConnection
+from .check import CheckedDatabase, reconnect
 
 _LOST = "the connection that clears was lost"
 _LATE = 0.5  # seconds to free what is in the way, once a lock was waited for in vain
@@ -14,7 +15,7 @@ _LATE = 0.5  # seconds to free what is in the way, once a lock was waited for in
 Result = TypeVar("Result")
 
 
-def restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
+def restore(database: CheckedDatabase, baseline: Any, case: Any) -> Optional[str]:
     """Make a database equal to a base line, if its rows and sequences are all that differs.
 
     :param database: the checked database.
@@ -23,50 +24,47 @@ def restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
     :return: ``None`` when it is equal, else what differs: it must be dropped and created.
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
-    changed = _restore(database, baseline, case)
+    dialect = database.dialect
+    changed: Optional[str] = _LOST
+
+    def make_way() -> None:
+        warn_of_leaks(_freed(database, case, exclusive=False))
+
+    if dialect.alive:
+        work = lambda: dialect.restore(baseline, make_way)  # noqa: E731
+        try:
+            changed = _unblocked(database, case, "the reset", False, work)
+        except Exception:
+            if dialect.alive:
+                raise
     if changed is not None:
         events.note(events.CHANGED, database=database.name, reason=changed)
     return changed
 
 
-def _restore(database: Any, baseline: Any, case: Any) -> Optional[str]:
-    dialect = database.dialect
-    if not dialect.alive:
-        return _LOST
-
-    def make_way() -> None:
-        warn_of_leaks(_freed(database, case, exclusive=False))
-
-    def work() -> Optional[str]:
-        return dialect.restore(baseline, make_way)  # type: ignore[no-any-return]
-
-    try:
-        return _unblocked(database, case, "the reset", False, work)
-    except Exception:
-        if dialect.alive:
-            raise
-        return _LOST
-
-
-def drop_everything(database: Any, case: Any) -> None:
+def drop_everything(database: CheckedDatabase, case: Any) -> None:
     """Drop all that is found in a database.
 
     :param database: the checked database.
     :param case: the test on whose behalf.
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
-    check.reconnect(database, name_of(case))
+    reconnect(database, name_of(case))
     try:
         _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
     except Exception:
         if database.dialect.alive:
             raise
-        check.reconnect(database, name_of(case))  # the server had ended it since its last use
+        reconnect(database, name_of(case))  # the server had ended it since its last use
         _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
 
 
 def _unblocked(
-    database: Any, case: Any, what: str, exclusive: bool, work: Callable[[], Result]
+    database: CheckedDatabase,
+    case: Any,
+    what: str,
+    exclusive: bool,
+    work: Callable[[], Result],
 ) -> Result:
     """Do what needs locks: once nobody is in the way, and once more where somebody came late."""
     control = database.dialect.control
@@ -74,30 +72,29 @@ def _unblocked(
         return work()
     if exclusive:
         warn_of_leaks(_freed(database, case, exclusive))
-    try:
-        return retrying(work)
-    except Exception as error:
-        if exclusive or not is_lock_timeout(error):
-            _raise_told(error, database, case, what)
-    warn_of_leaks(_freed(database, case, exclusive=True, wait=_LATE))
-    try:
-        return retrying(work)
-    except Exception as error:
-        _raise_told(error, database, case, what)
+    for last_time in (False, True):
+        try:
+            return retrying(work)
+        except Exception as error:
+            if last_time or exclusive or not is_lock_timeout(error):
+                named = blocked(
+                    control, error, database.name, name_of(case), what, case.lock_timeout
+                )
+                if named is None:
+                    raise
+                raise named from error
+        warn_of_leaks(_freed(database, case, exclusive=True, wait=_LATE))
+    raise AssertionError("the last time returns or raises")
 
 
-def _raise_told(error: Exception, database: Any, case: Any, what: str) -> NoReturn:
-    """Raise the error that names who was in the way, or the error itself if nobody was."""
+def _freed(
+    database: CheckedDatabase, case: Any, exclusive: bool, wait: Optional[float] = None
+) -> List[Leak]:
     control = database.dialect.control
-    told = blocked(control, error, database.name, name_of(case), what, case.lock_timeout)
-    if told is None:
-        raise error
-    raise told from error
-
-
-def _freed(database: Any, case: Any, exclusive: bool, wait: Optional[float] = None) -> List[Leak]:
+    if control is None:  # without a server nobody can be seen
+        return []
     return ensure_free(
-        database.dialect.control,
+        control,
         database.name,
         name_of(case),
         lock_timeout=case.lock_timeout,
@@ -107,17 +104,12 @@ def _freed(database: Any, case: Any, exclusive: bool, wait: Optional[float] = No
     )
 
 
-def left_open(databases: List[Any], case: Any) -> List[Leak]:
+def left_open(databases: List[CheckedDatabase], case: Any) -> List[Leak]:
     """Free what a test left open past SQLAlchemy; return it.
 
     :raises BlockedDatabaseError: if somebody else's transaction is in the way, within the bound.
     """
-    return [
-        leak
-        for database in databases
-        if database.dialect.control is not None
-        for leak in _freed(database, case, exclusive=True)
-    ]
+    return [leak for database in databases for leak in _freed(database, case, exclusive=True)]
 
 
 def name_of(case: Any) -> str:
@@ -126,7 +118,7 @@ def name_of(case: Any) -> str:
     return type(case).__name__ + ("" if method == "runTest" else "." + method)
 
 
-def controls(databases: List[Any]) -> Any:
+def controls(databases: List[CheckedDatabase]) -> Dict[Any, ControlConnection]:
     """Return the control connection for each engine whose database has one."""
     return {
         engine: database.dialect.control

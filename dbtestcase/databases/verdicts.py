@@ -1,4 +1,4 @@
-"""Is it a test database, and why: the rule that the safeguard goes by, and the words for it."""
+"""Says whether a database is for tests and why: the rule that the check goes by, and its texts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Optional, Tuple, Type
 
 from .. import _compat
 from ..connections import is_full
-from ..contracts import Identity
-from ..errors import BlockedDatabaseError, ConfigurationError, ServerError
+from ..contracts import Identity, Target
+from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, first_line
 
 _TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
 
@@ -24,18 +24,20 @@ def is_test_name(name: str) -> bool:
     return _TEST_WORD.search(name) is not None
 
 
-def refusal(target: Any, identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
-    """Return why a database may not be cleared for a target; ``None``: it is for tests."""
-    return target.refusal() or _refusal(identity, allowed)
-
-
 @functools.lru_cache(maxsize=100)
-def _refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
+def refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
+    """Return why a database may not be cleared; ``None``: it is for tests.
+
+    :param allowed: exact names that are allowed although they have no word ``test``.
+    """
     if identity.private:
         return None
     if identity.template:
         return "It is a template: whatever happens in it is in every database made later"
-    if identity.name in allowed or is_test_name(_stem(identity)):
+    name = identity.name
+    if identity.key[0] == "sqlite":
+        name = name.rpartition(".")[0] or name
+    if identity.name in allowed or is_test_name(name):
         return None
     return NO_TEST_WORD
 
@@ -49,14 +51,8 @@ def approval(identity: Identity, allowed: Tuple[str, ...]) -> str:
     return '"test" or "testing" stands as a word of its own in its name'
 
 
-def _stem(identity: Identity) -> str:
-    if identity.key[0] == "sqlite":
-        return identity.name.rpartition(".")[0] or identity.name
-    return identity.name
-
-
 def refusal_text(
-    owner: str, identity: Identity, key: Optional[str], target: Any, engine: Any, reason: str
+    owner: str, identity: Identity, key: Optional[str], target: Target, engine: Any, reason: str
 ) -> str:
     """Return the words of the error for a database that is refused, the reason among them."""
     lines = [
@@ -85,7 +81,7 @@ def misled(identity: Identity, engine: Any) -> Optional[str]:
     )
 
 
-def remedy(target: Any, identity: Identity, owner: str) -> Optional[str]:
+def remedy(target: Target, identity: Identity, owner: str) -> Optional[str]:
     """Return what to do, with the one line to write, so that a refused database is allowed."""
     if target.refusal():
         return 'If it is the test app, set app.config["TESTING"] = True (or load a config).'
@@ -119,12 +115,8 @@ def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Excep
         % (
             owner,
             _compat.url_text(engine.url, hide_password=True),
-            _compat.without_password(_first_line(error), engine.url),
+            _compat.without_password(first_line(error), engine.url),
             origin,
             advice,
         )
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,13 +1,22 @@
-"""What does a suite declare? Its app, config, engine and session, as one target."""
+"""Reads what a suite declares: its app, config, engine and session become one target.
 
-from .classes import enter as enter_class
-from .classes import leave as leave_class
-from .classes import leave_others as leave_other_classes
-from .classes import pause as pause_class
-from .classes import target_of as target_of_class
+``suite.py`` reads a class or a test, and knows which classes are set up; ``target.py`` holds what
+they run against, ``flask.py`` the same of an application, whose configuration ``config.py`` loads.
+"""
+
 from .flask import application, import_object
 from .flask import target_of as target_of_app
-from .suite import Given, class_target, no_target, own_target, resolve
+from .suite import (
+    Given,
+    class_target,
+    enter_class,
+    leave_class,
+    leave_other_classes,
+    no_target,
+    own_target,
+    resolve,
+    target_of_class,
+)
 from .target import PlainTarget, Target
 
 __all__ = [
@@ -22,7 +31,6 @@ __all__ = [
     "leave_other_classes",
     "no_target",
     "own_target",
-    "pause_class",
     "resolve",
     "target_of_app",
     "target_of_class",

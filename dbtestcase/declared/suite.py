@@ -1,12 +1,22 @@
-"""What does a suite declare? Its app, its engine, its session: read, never overwritten."""
+"""Reads what a suite declares, and knows which test classes are set up and against what.
+
+The app, the engine and the session of a suite are read, and never overwritten.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional
 
+import sqlalchemy as sa
+
+from ..connections import end_test
 from ..errors import ConfigurationError
-from .target import PlainTarget, Target, is_url
+from .flask import application, target_of
+from .target import PlainTarget, Target
+
+# What each class that is set up runs against, until it is left.
+_targets: Dict[type, Target] = {}
 
 
 class Given:
@@ -19,8 +29,41 @@ class Given:
         self.name = name
 
     def __get__(self, case: Any, owner: type) -> Any:
-        target = owner._dbtestcase_target_of(case)  # type: ignore[attr-defined]
+        target = getattr(case, "_dbtestcase_target", None) or _targets.get(owner)
         return getattr(target, self.name, None)
+
+
+# --- which classes are set up --------------------------------------------------------------------
+
+
+def enter_class(cls: type, target: Target) -> None:
+    """Have a class run against a target until it is left."""
+    _targets[cls] = target
+
+
+def target_of_class(cls: type) -> Optional[Target]:
+    """Return what a class runs against; ``None`` where each of its tests makes that itself."""
+    return _targets.get(cls)
+
+
+def leave_class(cls: type) -> None:
+    """Undo what a class loaded and dispose of what it made; harmless a second time."""
+    target = _targets.pop(cls, None)
+    if target is not None:
+        try:
+            target.remove_session()
+        finally:
+            end_test()
+            target.close()
+
+
+def leave_other_classes(cls: type) -> None:
+    """Undo classes whose end never came, as on Python 3.7 after a set-up that failed."""
+    for other in [other for other in _targets if other is not cls]:
+        leave_class(other)
+
+
+# --- what a class or a test declares -------------------------------------------------------------
 
 
 def class_target(cls: type) -> Optional[Target]:
@@ -28,54 +71,54 @@ def class_target(cls: type) -> Optional[Target]:
 
     :raises ConfigurationError: if what it declares cannot be used.
     """
-    app, made_here = _application(_declared(cls, "app"), cls.__name__)
+    name = cls.__name__
+    app, made_here = application(_declared(cls, "app"), name)
     if app is None and isinstance(
         inspect.getattr_static(cls, "create_app"), (classmethod, staticmethod)
     ):
         app, made_here = cls.create_app(), True  # type: ignore[attr-defined]
-    return _target(cls, app, _declared(cls, "engine"), cls.__name__, made_here)
+    return _target(cls, app, _declared(cls, "engine"), name, made_here)
 
 
 def own_target(case: Any, shared: Optional[Target]) -> Optional[Target]:
     """Return the target that one test declares on itself, or ``None`` if it uses the class's.
 
+    The names may also be taken for things of its own: a client, a second engine beside the app's.
+
     :param case: the test, which may have set ``self.app`` or ``self.engine``.
     :param shared: the target of its class.
     """
+    app, engine = vars(case).get("app"), vars(case).get("engine")
+    if shared is not None and app is None and engine is None:
+        return None
     name = "%s.%s" % (type(case).__name__, case._testMethodName)
-    app = vars(case).get("app")
     if shared is None or not isinstance(app, str):  # else a text of its own
-        app, _ = _application(app, name)
+        app, _ = application(app, name)
     if shared is None and app is None:
-        app, _ = _application(_declared(case, "app"), name)  # a property
+        app, _ = application(_declared(case, "app"), name)  # a property
     if shared is None and app is None:
         app = case.create_app()  # an instance method: one app a test
-    engine = vars(case).get("engine")
-    if shared is not None and not _replaces(app, engine, shared):
-        return None
+    if shared is not None:
+        if _is_application(app):
+            is_meant = app is not shared.app
+        else:
+            is_meant = engine is not None and shared.app is None
+        if not is_meant:
+            return None
     return _target(case, app, engine, name, made_here=True)
-
-
-def _replaces(app: Any, engine: Any, shared: Target) -> bool:
-    """Tell whether what a test set on itself is meant instead of what its class has.
-
-    The names may also be taken for things of its own: a client, a second engine beside the app's.
-    """
-    if not _is_application(app):
-        return engine is not None and shared.app is None
-    return app is not shared.app
 
 
 def _target(owner: Any, app: Any, engine: Any, name: str, made_here: bool) -> Optional[Target]:
     if _is_application(app):
-        from .flask import target_of
-
         # A test's own "config" may be anything; its class's is the one to load.
         config = _declared(owner if isinstance(owner, type) else type(owner), "config")
-        metadata = _declared(owner, "metadata")
-        return target_of(app, _extension(owner), config, made_here, metadata)
+        db = _declared(owner, "db")
+        db = db if hasattr(type(db), "init_app") else None  # it may be anything of the suite's
+        return target_of(app, db, config, made_here, _declared(owner, "metadata"))
     if engine is None:
-        engine = _engine_of_session(_declared(owner, "session"))
+        session = _declared(owner, "session")
+        factory = getattr(session, "session_factory", session)
+        engine = getattr(factory, "kw", {}).get("bind")
     if engine is not None:
         return PlainTarget(engine, _declared(owner, "metadata"), _declared(owner, "session"))
     if app is not None:
@@ -96,31 +139,8 @@ def _declared(owner: Any, name: str) -> Any:
     return getattr(owner, name, None)
 
 
-def _application(app: Any, name: str) -> Tuple[Any, bool]:
-    """Return the Flask application that an ``app`` stands for, and whether it was made just now.
-
-    What stands for none is returned as it is.
-    """
-    if app is None:
-        return None, False
-    from .flask import application
-
-    return application(app, name)
-
-
 def _is_application(app: Any) -> bool:
     return hasattr(app, "app_context") and hasattr(app, "config")
-
-
-def _extension(owner: Any) -> Any:
-    """Return the suite's ``db`` if it is a Flask-SQLAlchemy object, as it may be anything."""
-    db = _declared(owner, "db")
-    return db if hasattr(type(db), "init_app") else None
-
-
-def _engine_of_session(session: Any) -> Any:
-    factory = getattr(session, "session_factory", session)
-    return getattr(factory, "kw", {}).get("bind")
 
 
 def no_target(case: Any) -> ConfigurationError:
@@ -134,13 +154,8 @@ def no_target(case: Any) -> ConfigurationError:
 
 def resolve(case: Any, target: Target) -> None:
     """Give the test the application or engine itself where its class has a name or URL of it."""
-    if isinstance(target, PlainTarget):
-        if _means(case, "engine", target) and is_url(case.engine):
-            case.engine = target.engine
-    elif _means(case, "app", target) and isinstance(case.app, str):
-        case.app = target.app
-
-
-def _means(case: Any, name: str, target: Target) -> bool:
-    """Tell whether an attribute stands for the target, and is not the test's for something else."""
-    return name not in vars(case) or case._dbtestcase_own is target
+    name, texts = ("app", str) if target.app is not None else ("engine", (str, sa.engine.url.URL))
+    if name in vars(case) and case._dbtestcase_own is not target:
+        return  # the test's own, for something else
+    if isinstance(getattr(case, name), texts):
+        setattr(case, name, getattr(target, name))

@@ -1,4 +1,4 @@
-"""What a test runs against: the engines, tables and sessions that a suite names."""
+"""Holds what a test runs against: the engines, tables and sessions that a suite names."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ class PlainTarget(Target):
         super().__init__()
         self.metadata = getattr(metadata, "metadata", metadata)
         with self.undone_on_error():
-            self.engine = self._made(engine) if is_url(engine) else engine
+            is_url = isinstance(engine, (str, sa.engine.url.URL))
+            self.engine = self._made(engine) if is_url else engine
             self.session = self._bound(session)
 
     def _made(self, url: Any) -> Any:
@@ -146,7 +147,3 @@ class PlainTarget(Target):
 
     def origin(self, key: Optional[str]) -> str:
         return "the engine of the class"
-
-
-def is_url(engine: Any) -> bool:
-    return isinstance(engine, (str, sa.engine.url.URL))

@@ -1,17 +1,11 @@
-"""What a failed test leaves for whoever looks into it: its rows, its queries."""
+"""Runs tests so that what fails says what it saw: its outcome, its rows, its queries.
 
-from .kept_rows import ended as keep_at_end
-from .kept_rows import failed as keep_failed
-from .kept_rows import forget as forget_kept
-from .kept_rows import is_wanted as keeps_rows
-from .outcomes import WatchedRuns
+``runs.py`` runs a test and sees what becomes of it; ``kept_rows.py`` keeps what a failed test had
+committed in a database of its own; ``shown_queries.py`` adds its queries to what its failure says.
+"""
+
+from .runs import CheckedRuns
+from .shown_queries import are_wanted as shows_queries
 from .shown_queries import keep as keep_queries
 
-__all__ = [
-    "WatchedRuns",
-    "forget_kept",
-    "keep_at_end",
-    "keep_failed",
-    "keep_queries",
-    "keeps_rows",
-]
+__all__ = ["CheckedRuns", "keep_queries", "shows_queries"]

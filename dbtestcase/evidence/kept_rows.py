@@ -1,4 +1,4 @@
-"""A failed test keeps its evidence: what it committed stays in a database of its own."""
+"""Keeps what a failed test had committed, in a database of its own."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import re
 import sys
 import unittest
 import zlib
-from typing import Any, List
+from typing import Any, List, cast
 
 from .. import _compat, events, where
 from ..connections import begin_test
-from ..databases import controls_of, name_of, reconnect
+from ..databases import CheckedDatabase, controls_of, name_of, reconnect
+from ..errors import first_line
 
 VARIABLE = "DBTESTCASE_KEEP_FAILED"
 
 _NAME_BYTES = 63
 _BASE_BYTES = 40
-_FAILED_PARTS = "_dbtestcase_failed_parts"  # errors of its sub-tests
+#: The attribute of a test that holds the errors of its sub-tests.
+FAILED_PARTS = "_dbtestcase_failed_parts"
 
 
 def is_wanted(case: Any) -> bool:
@@ -38,8 +40,10 @@ def failed(case: Any, error: BaseException, expected: bool) -> None:
 
 def ended(case: Any) -> None:
     """Keep the rows of a test that came to its end if a sub-test of it has failed."""
-    errors = vars(case).pop(_FAILED_PARTS, []) + _errors_so_far(case)
-    if errors and is_wanted(case):
+    # What sub-tests raised, as unittest keeps it up to Python 3.10.
+    so_far = getattr(getattr(case, "_outcome", None), "errors", ())
+    errors = vars(case).pop(FAILED_PARTS, []) + [each[1][1] for each in so_far if each[1]]
+    if errors:
         text = _kept(case)
         for error in errors:
             _compat.add_text(error, text)
@@ -49,12 +53,7 @@ def ended(case: Any) -> None:
 
 def sub_test_failed(case: Any, error: BaseException) -> None:
     """Remember what a sub-test raised until its test comes to an end."""
-    vars(case).setdefault(_FAILED_PARTS, []).append(error)
-
-
-def forget(case: Any) -> None:
-    """Know nothing of an earlier run of the same test."""
-    vars(case).pop(_FAILED_PARTS, None)
+    vars(case).setdefault(FAILED_PARTS, []).append(error)
 
 
 def name_of_copy(case: Any, base: str) -> str:
@@ -75,36 +74,36 @@ def _is_failure(error: BaseException) -> bool:
     return type(error).__name__ not in ("Skipped", "XFailed", "Exit")  # by pytest
 
 
-def _errors_so_far(case: Any) -> List[BaseException]:
-    """Return what sub-tests raised, as unittest keeps it up to Python 3.10."""
-    found = getattr(getattr(case, "_outcome", None), "errors", ())
-    return [raised[1] for _, raised in found if raised is not None]
-
-
 def _kept(case: Any) -> str:
-    with events.during(events.LEAVING, case):
-        return _keep(case)
-
-
-def _keep(case: Any) -> str:
+    """Copy the databases of a test; return the text about the copies."""
     test, databases = name_of(case), case._dbtestcase_databases
-    try:
-        case._dbtestcase_remove()
-        case._dbtestcase_freed()
-        case._dbtestcase_strategy.commit(databases)
-        kept = [line for database in databases for line in _copied(database, case)]
-    except Exception as error:  # the failure of the test is what matters
-        return "What %s had committed could not be kept: %s." % (test, _first_line(error))
-    finally:
-        with contextlib.suppress(Exception):
-            _go_on(case, databases)
+    with events.during(events.LEAVING, case):
+        try:
+            case._dbtestcase_remove()
+            case._dbtestcase_freed()
+            case._dbtestcase_strategy.commit(databases)
+            kept = [line for database in databases for line in _copied(database, case)]
+        except Exception as error:  # the failure of the test is what matters
+            said = first_line(error).rstrip(".")
+            return "What %s had committed could not be kept: %s." % (test, said)
+        finally:
+            with contextlib.suppress(Exception):
+                # What is left of the test, its tearDown(), finds everything as usual.
+                engines, controls = case._dbtestcase_engines(), controls_of(databases)
+                begin_test(engines, test, case.lock_timeout, controls)
     lines = ["What %s had committed is kept until it fails again:" % test]
     return "\n".join(lines + ["  " + line for line in kept])
 
 
-def _copied(database: Any, case: Any) -> List[str]:
-    test, dialect = name_of(case), database.dialect
-    _close_idle_connections(database)
+def _copied(database: CheckedDatabase, case: Any) -> List[str]:
+    """Copy a database; return how to get at the copy."""
+    test, dialect = name_of(case), cast(Any, database.dialect)
+    # Nobody may be connected during a copy: empty the pools of every engine that may be.
+    engines, _ = _compat.engines_and_pooled_connections()
+    for engine in engines:
+        if engine.url.database in (database.name, database.base) or engine in database.engines:
+            if not _compat.is_in_memory(engine.pool):
+                engine.dispose()
     name = name_of_copy(case, database.base)
     with contextlib.closing(dialect.copier(database.engines[0], name)) as copier:
         try:
@@ -113,24 +112,5 @@ def _copied(database: Any, case: Any) -> List[str]:
             reconnect(database, test, copier.pid)
 
 
-def _close_idle_connections(database: Any) -> None:
-    """Empty the pools of every engine that may be connected, as nobody may be during a copy."""
-    engines, _ = _compat.engines_and_pooled_connections()
-    for engine in engines:
-        if engine.url.database in (database.name, database.base) or engine in database.engines:
-            if not _compat.is_in_memory(engine.pool):
-                engine.dispose()
-
-
-def _go_on(case: Any, databases: List[Any]) -> None:
-    """Have what is left of the test, its ``tearDown()``, find everything as usual."""
-    controls = controls_of(databases)
-    begin_test(case._dbtestcase_engines(), name_of(case), case.lock_timeout, controls)
-
-
 def _cut(text: str, size: int) -> str:
     return text.encode("utf-8")[: max(0, size)].decode("utf-8", "ignore")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,11 +1,12 @@
-"""A failure that shows the queries of its test, so that nobody has to turn on ``echo``."""
+"""Shows the queries of a test in its failure, so that nobody has to turn on ``echo``."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, List
 
 from .. import _compat, where
-from ..assertions import QueryRecorder, RecordedQuery, count, listed_query, repeated_queries
+from ..assertions import QueryRecorder, RecordedQuery, listed_query, repeated_queries
+from ..errors import count
 
 VARIABLE = "DBTESTCASE_SHOW_QUERIES"
 
@@ -19,12 +20,7 @@ def are_wanted(case: Any) -> bool:
 
 
 def keep(case: Any) -> Callable[[], None]:
-    """Keep the queries that a test runs from now on, if its failures are to show them.
-
-    :return: what stops it.
-    """
-    if not are_wanted(case):
-        return lambda: None
+    """Keep the queries that a test runs from now on; return what stops it."""
     recorder = QueryRecorder()
     setattr(case, _ATTRIBUTE, recorder)
     recorder.start()

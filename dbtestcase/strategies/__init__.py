@@ -1,47 +1,25 @@
-"""How a database is made new for each test: one file a strategy, one contract for all."""
+"""Makes a database new for each test: one file a strategy, one contract for all.
+
+``contract.py`` says what a strategy does; ``recreate.py`` gives what drop and create would give,
+``rollback.py`` runs a test in one transaction, whose parts are in ``outer/``.
+"""
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Callable, Dict, Optional
 
 from ..errors import ConfigurationError
+from .contract import NullStrategy, Strategy
+from .recreate import RecreateStrategy
+from .rollback import RollbackStrategy
 
+__all__ = ["Strategy", "strategy_of"]
 
-class Strategy:
-    """What every strategy does, and what it does when there is nothing to do: nothing.
-
-    A strategy works on databases that :mod:`dbtestcase.safeguard` has checked, and on no others.
-    """
-
-    resets = True
-    """Whether the databases are built and reset at all."""
-
-    def begin(self, case: Any, databases: List[Any]) -> None:
-        """Make the databases what each test of this class starts with.
-
-        :param case: the test that is about to run.
-        :param databases: the checked databases of the test.
-        """
-
-    def end(self, case: Any, databases: List[Any]) -> None:
-        """Take back, or check, what the test did.
-
-        :param case: the test that just ran.
-        :param databases: the checked databases of the test.
-        """
-
-    def commit(self, databases: List[Any]) -> None:
-        """Make what the test has committed visible to others, when nothing is left open.
-
-        :param databases: the checked databases of the test.
-        """
-
-
-class NullStrategy(Strategy):
-    """Leave the data alone."""
-
-    resets = False
+_STRATEGIES: Dict[Optional[str], Callable[[], Strategy]] = {
+    "recreate": RecreateStrategy,
+    "rollback": RollbackStrategy,
+    None: NullStrategy,
+}
 
 
 def strategy_of(case_class: type) -> Strategy:
@@ -50,18 +28,11 @@ def strategy_of(case_class: type) -> Strategy:
     :raises ConfigurationError: if there is none of that name.
     """
     name = getattr(case_class, "reset", None)
-    meant = [strategy for asked, strategy in _strategies() if asked == name]
-    if not meant:
-        raise ConfigurationError(
-            "%s.reset is %r; it can be 'recreate' (as good as drop and create), 'rollback' (an"
-            " outer transaction), or None (leave the data alone)." % (case_class.__name__, name)
-        )
-    return meant[0]()
-
-
-@functools.lru_cache(maxsize=None)
-def _strategies() -> List[Tuple[Optional[str], Callable[[], Strategy]]]:
-    from .recreate import RecreateStrategy
-    from .rollback import RollbackStrategy
-
-    return [("recreate", RecreateStrategy), ("rollback", RollbackStrategy), (None, NullStrategy)]
+    try:
+        return _STRATEGIES[name]()
+    except (KeyError, TypeError):  # the latter for what cannot be a key
+        pass
+    raise ConfigurationError(
+        "%s.reset is %r; it can be 'recreate' (as good as drop and create), 'rollback' (an"
+        " outer transaction), or None (leave the data alone)." % (case_class.__name__, name)
+    )

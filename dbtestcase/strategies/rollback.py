@@ -13,7 +13,7 @@ from typing import Any, List, Tuple
 
 from ..databases import forget_built, name_of, restore
 from ..errors import DatabaseTestCaseError
-from . import Strategy
+from .contract import Strategy
 from .outer.transaction import OuterTransaction
 
 # For each database, the rows and the state that the last outer transaction left.
