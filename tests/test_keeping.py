@@ -161,12 +161,12 @@ class KeepingTest(Claims):
 
     def test_rows_of_other_tests_are_not_kept(self):
         for name in ("test_passes", "test_skips_itself", "test_is_expected_to_fail"):
-            with mock.patch.object(kept_rows, "_keep") as keep:
+            with mock.patch.object(kept_rows, "_kept") as keep:
                 self.assertPasses(self.failing(), name)
                 self.assertFalse(keep.called, name)
 
     def test_what_pytest_raises_to_skip_and_an_interrupt_are_no_failures(self):
-        with mock.patch.object(kept_rows, "_keep") as keep:
+        with mock.patch.object(kept_rows, "_kept") as keep:
             for name in ("test_is_interrupted", "test_is_skipped_by_pytest"):
                 with contextlib.suppress(BaseException):
                     support.run_case(self.failing(), name)
@@ -188,13 +188,13 @@ class KeepingTest(Claims):
             self.kept_by(self.failing("LeavingOpen"), "test_is_an_error")
 
     def test_a_test_that_fails_twice_is_kept_once(self):
-        with mock.patch.object(kept_rows, "_keep", return_value="kept") as keep:
+        with mock.patch.object(kept_rows, "_kept", return_value="kept") as keep:
             support.run_case(self.failing("FailingTwice"), "test_is_an_error")
         self.assertEqual(keep.call_count, 1)
 
     def test_a_test_that_is_run_again_is_kept_again(self):
         case = self.failing()("test_is_an_error")
-        with mock.patch.object(kept_rows, "_keep", return_value="kept") as keep:
+        with mock.patch.object(kept_rows, "_kept", return_value="kept") as keep:
             for _ in range(2):
                 case.run(unittest.TestResult())
         self.assertEqual(keep.call_count, 2)
@@ -214,7 +214,7 @@ class KeepingTest(Claims):
         self.assertEqual(taken, [False])
 
     def test_nothing_is_kept_unless_it_is_asked_for(self):
-        with mock.patch.object(kept_rows, "_keep") as keep:
+        with mock.patch.object(kept_rows, "_kept") as keep:
             support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertFalse(keep.called)
             with support.environment(**{kept_rows.VARIABLE: "1"}):

@@ -9,7 +9,7 @@ import unittest.mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.databases import check, claims
+from dbtestcase.databases import claims, safeguard
 from dbtestcase.dialects.postgresql.claims.claim import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
@@ -67,7 +67,7 @@ class LostConnectionsTest(Claims):
 
     def end_claims_and_notice(self):
         """As when a test's end asks the server for locks: the loss is known before the check."""
-        dialects = check.used_dialects()
+        dialects = safeguard.used_dialects()
         self.end_claims()
         for dialect in dialects:
             with contextlib.suppress(Exception):

@@ -12,7 +12,7 @@ import unittest.mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase, _compat
-from dbtestcase.databases import check
+from dbtestcase.databases import is_test_name, safeguard
 from tests import models, support
 
 PRODUCTION = "core_production"
@@ -24,14 +24,14 @@ class NamesTest(unittest.TestCase):
             "app_test", "test", "test-7", "App-Testing", "TEST", "testing", "test_app", "my.test",
             "app_test_2", "a test", "shop$test", "é_test", "testing_shop",
         ):  # fmt: skip
-            self.assertTrue(check.is_test_name(name), name)
+            self.assertTrue(is_test_name(name), name)
 
     def test_names_that_merely_contain_the_letters_are_not(self):
         for name in (
             "contest", "latest", "attestation", "postgres", "template1", "", "app", "testament",
             "testings", "protest_app", "attest", "apptest", "detest", "éteste", "testé",
         ):  # fmt: skip
-            self.assertFalse(check.is_test_name(name), name)
+            self.assertFalse(is_test_name(name), name)
 
 
 class PostgreSQLGuardTest(support.Outcomes):
@@ -383,7 +383,7 @@ class PostgreSQLGuardTest(support.Outcomes):
         good = self.case(_compat.url_text(_compat.url_with(self.test_url, password=secret)))
         good.test_one = lambda case: None
         self.assertPasses(good)
-        texts += [repr(each) for each in check._databases.values()]
+        texts += [repr(each) for each in safeguard._databases.values()]
         self.assertGreater(len(texts), 3)
         self.assertEqual([text for text in texts if secret in text], [])
 

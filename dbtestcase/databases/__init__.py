@@ -1,17 +1,17 @@
 """Makes sure that databases are for tests, takes them for this run, builds and clears them.
 
-``check.py`` asks where engines lead and is the only maker of a checked database, ``verdicts.py``
-is the rule that it goes by; ``claims.py`` takes a database or a sibling of it, ``announce.py``
-says so to other processes; ``build.py`` makes the schema and the first rows; ``clear.py`` resets
-and drops, and says who is in the way.
+``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
+``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it, and
+``announce.py`` says so to other processes. ``build.py`` makes the schema and the first rows,
+``clear.py`` resets and drops, and says who is in the way.
 """
 
 from .announce import Run, last_run, runs
 from .build import ensure as ensure_built
 from .build import forget as forget_built
-from .check import CheckedDatabase, check, dispose, reconnect, used_dialects
 from .clear import controls as controls_of
 from .clear import left_open, name_of, restore
+from .safeguard import CheckedDatabase, check, dispose, reconnect, used_dialects
 from .verdicts import NO_TEST_WORD, approval, is_test_name, misled, remedy, unreachable
 from .verdicts import refusal as refusal_of
 

@@ -16,8 +16,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Sequence
 from .. import events
 from ..contracts import Target
 from ..errors import count
-from .check import CheckedDatabase
 from .clear import drop_everything, restore
+from .safeguard import CheckedDatabase
 
 Key = Tuple[Any, ...]
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, TypeVar
 from .. import events
 from ..connections import Leak, blocked, ensure_free, is_lock_timeout, retrying, warn_of_leaks
 from ..contracts import ControlConnection
-from .check import CheckedDatabase, reconnect
+from .safeguard import CheckedDatabase, reconnect
 
 _LOST = "the connection that clears was lost"
 _LATE = 0.5  # seconds to free what is in the way, once a lock was waited for in vain
