@@ -160,7 +160,8 @@ class DatabaseMixin(CheckedRuns):
         strategy = self._dbtestcase_strategy = strategy_of(cls)
         if strategy.resets:
             self._dbtestcase_build(databases)
-        leaving.append(partial(strategy.end, self, databases))
+        if strategy.ends:
+            leaving.append(partial(strategy.end, self, databases))
         strategy.begin(self, databases)
         leaving.append(self._dbtestcase_free)
         for attribute, value in self._dbtestcase_loaded.items():

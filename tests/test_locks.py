@@ -14,6 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from dbtestcase import BlockedDatabaseError, _compat
 from dbtestcase.connections import blockers, describe, leftovers
 from dbtestcase.contracts import Backend
+from dbtestcase.databases import clear
 from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
@@ -184,7 +185,7 @@ class InAReset(Shop):
             self.meet_a_deadlock()
 
         with self.assertRaises(Exception) as caught:
-            blockers.retrying(work, attempts=2)
+            clear.retrying(work, attempts=2)
         self.assertEqual(_compat.sqlstate(caught.exception), "40P01")
         self.assertEqual(len(tries), 2)
 

@@ -1,6 +1,6 @@
 """Every connection of this process: who opened it, what it may wait for, what it left open."""
 
-from .blockers import blocked, ensure_free, is_full, is_lock_timeout, retrying
+from .blockers import blocked, ensure_free, is_full, is_lock_timeout
 from .blockers import watch as watch_blockers
 from .checkouts import opened as open_checkouts
 from .checkouts import was_forked
@@ -65,7 +65,6 @@ __all__ = [
     "open_checkouts",
     "open_cursor",
     "read_statement",
-    "retrying",
     "row_verb",
     "savepoint_of",
     "subscribe",

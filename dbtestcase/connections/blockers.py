@@ -7,7 +7,7 @@ left there is taken back, and what remains by the end of the bound is named, nev
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterable, List, Optional, Tuple, TypeVar
+from typing import Any, Iterable, List, Optional, Tuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -111,20 +111,6 @@ def blocked(
     except Exception:  # the connection that would tell is gone too
         lines = []
     return _error(first, lines, full=is_full(error))
-
-
-def retrying(work: Callable[[], Result], attempts: int = 3) -> Result:
-    """Do some work, again where it met a deadlock with somebody's late request.
-
-    :param work: what to do; it must have been rolled back where it fails.
-    """
-    for _ in range(attempts - 1):
-        try:
-            return work()
-        except Exception as error:
-            if _compat.sqlstate(error) != DEADLOCK:
-                raise
-    return work()
 
 
 def is_lock_timeout(error: BaseException) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, TypeVar
 
-from .. import events
-from ..connections import Leak, blocked, ensure_free, is_lock_timeout, retrying, warn_of_leaks
+from .. import _compat, events
+from ..connections import Leak, blocked, ensure_free, is_lock_timeout, warn_of_leaks
 from ..contracts import ControlConnection
 from .safeguard import CheckedDatabase, reconnect
 
 _LOST = "the connection that clears was lost"
+_DEADLOCK = "40P01"
 _LATE = 0.5  # seconds to free what is in the way, once a lock was waited for in vain
 
 Result = TypeVar("Result")
@@ -72,11 +73,11 @@ def _unblocked(
         return work()
     if exclusive:
         warn_of_leaks(_freed(database, case, exclusive))
-    for last_time in (False, True):
+    for last_time in (exclusive, True):
         try:
             return retrying(work)
         except Exception as error:
-            if last_time or exclusive or not is_lock_timeout(error):
+            if last_time or not is_lock_timeout(error):
                 named = blocked(
                     control, error, database.name, name_of(case), what, case.lock_timeout
                 )
@@ -85,6 +86,20 @@ def _unblocked(
                 raise named from error
         warn_of_leaks(_freed(database, case, exclusive=True, wait=_LATE))
     raise AssertionError("the last time returns or raises")
+
+
+def retrying(work: Callable[[], Result], attempts: int = 3) -> Result:
+    """Do some work, again where it met a deadlock with somebody's late request.
+
+    :param work: what to do; it must have been rolled back where it fails.
+    """
+    for _ in range(attempts - 1):
+        try:
+            return work()
+        except Exception as error:
+            if _compat.sqlstate(error) != _DEADLOCK:
+                raise
+    return work()
 
 
 def _freed(

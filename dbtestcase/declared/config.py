@@ -1,12 +1,9 @@
-"""Load the Testing config of an app, make its engines follow, and undo both.
-
-The first step in the life of a test class.
-"""
+"""Loads the Testing config of an app, makes its engines follow, and undoes both."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import sqlalchemy as sa
 
@@ -49,17 +46,14 @@ def settings_of(config: Any) -> Dict[str, Any]:
     try:
         loaded.from_object(config)
     except ImportError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ConfigurationError(
             "the configuration %r cannot be imported: %s. It is what"
             " app.config.from_object() takes, for example 'webapp.config.Testing', seen from the"
-            " directory the tests are started in." % (config, _last_line(error))
+            " directory the tests are started in."
+            % (config, lines[-1] if lines else type(error).__name__)
         ) from error
     return dict(loaded)
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 def name_of(config: Any) -> str:
@@ -78,59 +72,51 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
 
     :param renew: make new ones even where the URLs agree, as other options may differ.
     :return: what disposes of the engines made here and puts the former ones back.
+    :raises ConfigurationError: if no engine can be made, or they do not follow.
     """
-    with _usable(app, db), contextlib.ExitStack() as undoing:
-        if renew or _urls_that_differ(app, db):
-            undoing.callback(_compat.renew_engines(db, app))
-            for engine in _compat.live_engines(db, app).values():
-                undoing.callback(dispose, engine)
-            _require_same_urls(app, db)
+    with contextlib.ExitStack() as undoing:
+        try:
+            if renew or _urls_that_differ(app, db):
+                undoing.callback(_compat.renew_engines(db, app))
+                for engine in _compat.live_engines(db, app).values():
+                    undoing.callback(dispose, engine)
+                differing = _urls_that_differ(app, db)
+                if differing:
+                    raise ConfigurationError(
+                        "the engines of %r do not follow its configuration, so nothing was"
+                        " cleared: %s. Make the app with the Testing configuration in"
+                        " create_app() instead." % (app.import_name, "; ".join(differing))
+                    )
+        except (ImportError, sa.exc.NoSuchModuleError) as error:
+            raise dialects.unusable(_first_unusable(app, db), error) from error
         return undoing.pop_all().close
 
 
-@contextlib.contextmanager
-def _usable(app: Any, db: Any) -> Iterator[None]:
-    """Say which URL of the app it is that no engine can be made of."""
-    try:
-        yield
-    except (ImportError, sa.exc.NoSuchModuleError) as error:
-        raise dialects.unusable(_first_unusable(app, db), error) from error
-
-
-def _require_same_urls(app: Any, db: Any) -> None:
-    differing = _urls_that_differ(app, db)
-    if differing:
-        raise ConfigurationError(
-            "the engines of %r do not follow its configuration, so nothing was cleared: %s."
-            " Make the app with the Testing configuration in create_app() instead."
-            % (app.import_name, "; ".join(differing))
-        )
-
-
 def configured_urls(app: Any, db: Any) -> Dict[Optional[str], Any]:
-    """Return what the app's configuration says for each bind key, as a URL."""
+    """Return what the app's configuration says for each bind key, as a URL.
+
+    :raises ConfigurationError: if one is no URL of a database.
+    """
     urls = {}
     for key, value in _compat.engine_settings(db, app).items():
         if isinstance(value, Mapping):  # options of create_engine()
             value = value.get("url")
-        if value is not None:
-            urls[key] = _parsed(value, _compat.engine_setting(db, key))
+        if value is None:
+            continue
+        try:
+            if isinstance(value, Mapping):  # parts of a URL
+                urls[key] = sa.engine.url.URL.create(**value)
+            else:
+                urls[key] = sa.engine.url.make_url(value)
+        except sa.exc.ArgumentError:  # whose text may hold the password
+            raise ConfigurationError(
+                "%s is not a URL of a database, such as postgresql://localhost/app_test: %s"
+                % (
+                    _compat.engine_setting(db, key),
+                    "it is empty" if not value else "it has no dialect:// that can be read",
+                )
+            ) from None
     return urls
-
-
-def _parsed(value: Any, setting: str) -> Any:
-    try:
-        if isinstance(value, Mapping):  # parts of a URL
-            return sa.engine.url.URL.create(**value)
-        return sa.engine.url.make_url(value)
-    except sa.exc.ArgumentError:  # whose text may hold the password
-        raise ConfigurationError(
-            "%s is not a URL of a database, such as postgresql://localhost/app_test: %s"
-            % (
-                setting,
-                "it is empty" if not value else "it has no dialect:// that can be read",
-            )
-        ) from None
 
 
 def _first_unusable(app: Any, db: Any) -> Any:
@@ -167,14 +153,12 @@ def _same_place(left: Any, right: Any) -> bool:
     Flask-SQLAlchemy completes a URL itself: relative SQLite paths, default query arguments.
     """
     if left.get_backend_name() == "sqlite":
-        return _sqlite_file(left).endswith(_sqlite_file(right))
+        one, other = (
+            "" if url.database == ":memory:" else str(url.database or "") for url in (left, right)
+        )
+        return one.endswith(other)
     same_query = all(left.query.get(name) == value for name, value in right.query.items())
     return same_query and all(
         getattr(left, part) == getattr(right, part)
         for part in ("drivername", "username", "password", "host", "port", "database")
     )
-
-
-def _sqlite_file(url: Any) -> str:
-    name = str(url.database or "")
-    return "" if name == ":memory:" else name

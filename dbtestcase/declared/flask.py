@@ -51,6 +51,10 @@ class FlaskTarget(Target):
         renew = self.config is not None
         self.on_close(configuration.engines_follow(self.app, self.db, renew=renew))
 
+    def _dispose(self) -> None:
+        for engine in self.engines.values():
+            dispose(engine)
+
     def _require_urls(self) -> None:
         urls = configuration.configured_urls(self.app, self.db)
         if self.config is not None and not self._is_set_by_config(None):
@@ -66,10 +70,6 @@ class FlaskTarget(Target):
                     self.app.import_name.split(".")[0].strip("_") or "app",
                 )
             )
-
-    def _dispose(self) -> None:
-        for engine in self.engines.values():
-            dispose(engine)
 
     def tables(self, key: Optional[str]) -> List[Any]:
         return _compat.tables_of_bind(self.db, key)
@@ -89,16 +89,16 @@ class FlaskTarget(Target):
         if push and getattr(below, "app", None) is not self.app:  # else the suite has its own
             context = self.app.app_context()
             context.push()
-        return lambda: self._leave_context(context, below, request)
 
-    def _leave_context(self, context: Any, below: Any, request: Any) -> None:
-        """Pop the context, and what the test left open on top of it."""
-        while _compat.current_app_context() not in (context, below, None):
-            _compat.pop_context_left_open()
-        while _compat.current_request_context() not in (request, None):
-            _compat.current_request_context().pop()
-        if context is not None and _compat.current_app_context() is context:
-            context.pop()
+        def leave() -> None:  # pops also what the test left open on top of it
+            while _compat.current_app_context() not in (context, below, None):
+                _compat.pop_context_left_open()
+            while _compat.current_request_context() not in (request, None):
+                _compat.current_request_context().pop()
+            if context is not None and _compat.current_app_context() is context:
+                context.pop()
+
+        return leave
 
     def remove_session(self) -> None:
         # The scope may be the application context: without one there is nothing to remove.
@@ -236,20 +236,16 @@ def target_of(app: Any, db: Any, config: Any, made_here: bool, metadata: Any = N
     :param metadata: what the suite gives, for an extension that does not know the models.
     """
     _compat.require_working_pairs()
-    db = db if db is not None else _extension_of(app)
-    if _compat.is_lite(db):
-        return LiteTarget(app, db, config, made_here, metadata)
-    return FlaskTarget(app, db, config, made_here)
-
-
-def _extension_of(app: Any) -> Any:
-    db = _compat.flask_sqlalchemy_of(app)
+    if db is None:
+        db = _compat.flask_sqlalchemy_of(app)
     if db is None:
         raise ConfigurationError(
             "the app %r has no Flask-SQLAlchemy: call db.init_app(app), or give the class"
             " engine, metadata and session instead of app." % app.import_name
         )
-    return db
+    if _compat.is_lite(db):
+        return LiteTarget(app, db, config, made_here, metadata)
+    return FlaskTarget(app, db, config, made_here)
 
 
 def application(found: Any, named_by: str) -> Tuple[Any, bool]:
@@ -264,17 +260,18 @@ def application(found: Any, named_by: str) -> Tuple[Any, bool]:
     """
     if isinstance(found, str):
         named = import_object(found, "%s: app = %r" % (named_by, found))
-        return (named(), True) if _is_factory(named) else (named, False)
+        is_factory = callable(named) and not hasattr(named, "app_context")
+        return (named(), True) if is_factory else (named, False)
     for candidate in (found, getattr(found, "application", None), getattr(found, "app", None)):
         if hasattr(candidate, "app_context") and hasattr(candidate, "config"):
             return candidate, False
     return found, False
 
 
-def import_object(name: str, said: str = "") -> Any:
+def import_object(name: str, called: str = "") -> Any:
     """Return what a ``"module:attribute"`` names.
 
-    :param said: how an error calls it, the name itself by default.
+    :param called: how an error calls it, the name itself by default.
     :raises ConfigurationError: if it cannot be imported, for whatever reason.
     """
     module, colon, attribute = name.partition(":")
@@ -283,19 +280,13 @@ def import_object(name: str, said: str = "") -> Any:
         for part in (attribute or "app").split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise _unimportable(said or repr(name), error) from error
+        reason = _compat.broken_pair() or _compat.missing_driver(error)
+        if reason is None:
+            reason = (
+                "%s: %s. It is 'module:attribute', seen from the directory the tests are started"
+                " in." % (type(error).__name__, error)
+            )
+        raise ConfigurationError(
+            "%s cannot be imported: %s" % (called or repr(name), reason)
+        ) from error
     return found
-
-
-def _unimportable(said: str, error: Exception) -> ConfigurationError:
-    reason = _compat.broken_pair() or _compat.missing_driver(error)
-    if reason is None:
-        reason = (
-            "%s: %s. It is 'module:attribute', seen from the directory the tests are started in."
-            % (type(error).__name__, error)
-        )
-    return ConfigurationError("%s cannot be imported: %s" % (said, reason))
-
-
-def _is_factory(found: Any) -> bool:
-    return callable(found) and not hasattr(found, "app_context")

@@ -81,7 +81,8 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
         @functools.wraps(method)
         async def checked_async(self: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            _require_ready(case)
+            if not case._dbtestcase_ready:
+                raise _not_set_up(case)
             try:
                 returned = await method(*args, **kwargs)
             except BaseException as error:
@@ -97,7 +98,8 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
         @functools.wraps(method)
         def checked_sync(self: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            _require_ready(case)
+            if not case._dbtestcase_ready:
+                raise _not_set_up(case)
             try:
                 returned = method(*args, **kwargs)
             except BaseException as error:
@@ -112,12 +114,11 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
     return types.MethodType(checked, case)
 
 
-def _require_ready(case: Any) -> None:
-    if not case._dbtestcase_ready:
-        raise ConfigurationError(
-            "%s.setUp() does not call super().setUp(), so this test would run on whatever the"
-            " test before left in the database." % type(case).__name__
-        )
+def _not_set_up(case: Any) -> ConfigurationError:
+    return ConfigurationError(
+        "%s.setUp() does not call super().setUp(), so this test would run on whatever the test"
+        " before left in the database." % type(case).__name__
+    )
 
 
 def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,9 @@ class Strategy:
     resets = True
     """Whether the databases are built and reset at all."""
 
+    ends = False
+    """Whether something has to be done when a test is over."""
+
     def begin(self, case: Any, databases: List[CheckedDatabase]) -> None:
         """Make the databases what each test of this class starts with.
 

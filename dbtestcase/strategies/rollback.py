@@ -23,6 +23,8 @@ _states: "weakref.WeakKeyDictionary[Any, Tuple[Any, Any]]" = weakref.WeakKeyDict
 class RollbackStrategy(Strategy):
     """Run each test within one transaction on each database, and roll it back."""
 
+    ends = True
+
     def __init__(self) -> None:
         self._running: List[Tuple[Any, OuterTransaction]] = []
 
