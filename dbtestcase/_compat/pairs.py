@@ -1,4 +1,4 @@
-"""Pairs of versions that pip installs side by side and that then break.
+"""Tells which installed versions do not work together, though pip installs them side by side.
 
 Each such pair is an old library and a newer one that took away what the old one needs.
 """
