@@ -1,10 +1,19 @@
-"""Assertions about objects, rows and queries; each mixin works on any ``unittest.TestCase``."""
+"""Assertions about objects, rows and queries; each mixin works on any ``unittest.TestCase``.
+
+- ``states.py``: ``ObjectStateAssertions``, and how objects got into their states
+- ``rows.py``: ``RowAssertions``; ``targets.py`` asks the database for them
+- ``queries.py``: ``QueryAssertions``, and the recorder of queries that they and others use
+- ``describe.py``: the words for values, rows and objects
+"""
 
 from .describe import count
-from .queries import QueryAssertions
-from .queries import listed as listed_query
-from .queries import repeats as repeated_queries
-from .recorder import QueryRecorder, RecordedQuery
+from .queries import (
+    QueryAssertions,
+    QueryRecorder,
+    RecordedQuery,
+    listed_query,
+    repeated_queries,
+)
 from .rows import RowAssertions
 from .states import ObjectStateAssertions
 
