@@ -1,7 +1,7 @@
-"""What happens in a run, for whoever reports it: the report, the terminal, the nose2 plugin.
+"""Passes on what happens in a run to whoever reports it.
 
-Modules of the package say here what they do; listeners hear it. Nothing of the package is imported
-here, and where nobody listens next to nothing is spent.
+Modules of the package tell here what they do, and listeners, like the report, hear it. This module
+imports nothing of the package, and where nobody listens next to nothing is spent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Protocol = getattr(typing, "Protocol", object)  # it came with Python 3.8
 
-#: What takes its time: a whole test, making the database ready for a test or a class, leaving it.
+#: What takes time: a whole test, making the database ready for a test or a class, leaving it.
 TEST, RESET, LEAVING = "test", "reset", "leaving"
 
 #: What is noted: the schema is made, a database differs from what was made, something was left
@@ -33,7 +33,7 @@ class Listener(Protocol):
     """What hears of everything that happens."""
 
     def began(self, what: str, owner: Any) -> None:
-        """Hear that something begins that takes its time.
+        """Hear that something begins that takes time.
 
         :param what: ``TEST``, ``RESET`` or ``LEAVING``.
         :param owner: the test, or the class that is set up.
@@ -96,7 +96,7 @@ class _During:
             listener.ended(self._what, self._owner, error)
 
 
-# --- what is said on the terminal while tests run ------------------------------------------------
+# --- the terminal, while tests run ---------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How the processes of one run report home: each writes lines to a file of its own.
+"""Brings together what the processes of one run note: each writes lines to a file of its own.
 
 The files lie in one directory, whose name is handed down in the environment. The process that made
 up the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does
