@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unittest
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, MutableMapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, MutableMapping, NamedTuple, Optional
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -215,14 +215,27 @@ def _outermost(called: List[str]) -> str:
 
 # --- why an object is in its state --------------------------------------------------------------
 
-_LEFT: Dict[str, str] = {
+_FLUSHES = ("_autoflush", "flush", "commit")
+_LEFT = {
     "remove": "the session it was in was removed",
     "do_teardown_appcontext": "the session it was in was removed with its app context",
     "expunge": "it was expunged from its session",
     "expunge_all": "its session was emptied",
     "make_transient": "it was made transient",
 }
-_FLUSHES = ("_autoflush", "flush", "commit")
+_CAME = {
+    "pending_to_persistent": "it was flushed",
+    "deleted_to_persistent": "its DELETE was rolled back",
+    "detached_to_persistent": "it was attached to a session again",
+}
+_UNSEEN = {
+    "transient": "it was never added to a session",
+    "pending": "it was added to a session, but not flushed",
+    "persistent": "it is in an open session, and has a key",
+    "deleted": "its DELETE was flushed, but not committed",
+    "detached": "how it left its session was not seen",
+    "gone": "its DELETE was flushed",
+}
 
 
 def _reason(state: Any, name: str, recorded: bool) -> str:
@@ -232,78 +245,44 @@ def _reason(state: Any, name: str, recorded: bool) -> str:
     now, so that an empty history means nothing.
     """
     history = steps(state)
-    reason = _REASONS[name](state, history[-1] if history else None, recorded)
+    if name == "detached" and state.was_deleted:
+        name = "gone"
+    if name == "persistent" and _is_to_be_deleted(state):
+        reason = "delete() was called on it, but not flushed"
+    elif name == "detached" and state.session_id is not None:
+        # It never left: the session is what is gone.
+        reason = "nothing refers to the session it was in, so that was garbage-collected"
+    elif history:
+        reason, how = _cause(name, history[-1]), str(history[-1])
+        reason += " (%s)" % how if how else ""
+    elif name == "transient" and not recorded:
+        reason = "it is in no session, and new"
+    else:
+        reason = _UNSEEN[name]
     if history and history[0].test not in (None, where.current_test()):
         verb = "loaded" if history[0].event == "loaded_as_persistent" else "added"
         reason += ". It was first %s in %s" % (verb, history[0].test)
     return reason
 
 
+def _cause(name: str, last: Step) -> str:
+    """Return in words what the last recorded change brought about."""
+    if name == "transient":
+        if last.call in _FLUSHES:
+            return "its INSERT failed and was rolled back"
+        if last.call == "rollback":
+            return "the transaction in which it was added was rolled back"
+        return _LEFT.get(last.call, "the session it was added to was closed")
+    if name == "persistent":
+        return _CAME.get(last.event, "it was loaded by a query")
+    if name == "gone":
+        if last.event == "deleted_to_detached" and last.call in ("commit", ""):
+            return "its row was deleted and that was committed"
+        return "its DELETE was flushed, but its session ended without a commit"
+    if name == "detached":
+        return _LEFT.get(last.call, "the session it was in was closed")
+    return _UNSEEN[name]
+
+
 def _is_to_be_deleted(state: Any) -> bool:
     return any(state.obj() is other for other in state.session.deleted)
-
-
-def _how(what: str, step: Step) -> str:
-    how = str(step)
-    return "%s (%s)" % (what, how) if how else what
-
-
-def _why_transient(state: Any, last: Optional[Step], recorded: bool) -> str:
-    if last is None:
-        return "it was never added to a session" if recorded else "it is in no session, and new"
-    if last.call in _FLUSHES:
-        return _how("its INSERT failed and was rolled back", last)
-    if last.call == "rollback":
-        return _how("the transaction in which it was added was rolled back", last)
-    return _how(_LEFT.get(last.call, "the session it was added to was closed"), last)
-
-
-def _why_pending(state: Any, last: Optional[Step], recorded: bool) -> str:
-    added = "it was added to a session, but not flushed"
-    return _how(added, last) if last else added
-
-
-def _why_persistent(state: Any, last: Optional[Step], recorded: bool) -> str:
-    if _is_to_be_deleted(state):
-        return "delete() was called on it, but not flushed"
-    if last is None:
-        return "it is in an open session, and has a key"
-    if last.event == "pending_to_persistent":
-        return _how("it was flushed", last)
-    if last.event == "deleted_to_persistent":
-        return _how("its DELETE was rolled back", last)
-    if last.event == "detached_to_persistent":
-        return _how("it was attached to a session again", last)
-    return _how("it was loaded by a query", last)
-
-
-def _why_deleted(state: Any, last: Optional[Step], recorded: bool) -> str:
-    deleted = "its DELETE was flushed, but not committed"
-    return _how(deleted, last) if last else deleted
-
-
-def _why_detached(state: Any, last: Optional[Step], recorded: bool) -> str:
-    if state.was_deleted:
-        return _why_gone(last)
-    if state.session_id is not None:  # it never left: the session is what is gone
-        return "nothing refers to the session it was in, so that was garbage-collected"
-    if last is None:
-        return "how it left its session was not seen"
-    return _how(_LEFT.get(last.call, "the session it was in was closed"), last)
-
-
-def _why_gone(last: Optional[Step]) -> str:
-    if last is None:
-        return "its DELETE was flushed"
-    if last.event == "deleted_to_detached" and last.call in ("commit", ""):
-        return _how("its row was deleted and that was committed", last)
-    return _how("its DELETE was flushed, but its session ended without a commit", last)
-
-
-_REASONS: Dict[str, Callable[[Any, Optional[Step], bool], str]] = {
-    "transient": _why_transient,
-    "pending": _why_pending,
-    "persistent": _why_persistent,
-    "deleted": _why_deleted,
-    "detached": _why_detached,
-}
