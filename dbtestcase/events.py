@@ -11,13 +11,7 @@ import contextlib
 import os
 import sys
 import threading
-import typing
-from typing import TYPE_CHECKING, Any, ContextManager, Iterator, List, Optional
-
-if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    Protocol = getattr(typing, "Protocol", object)  # it came with Python 3.8
+from typing import Any, ContextManager, Iterator, List, Optional
 
 #: What takes time: a whole test, making the database ready for a test or a class, leaving it.
 TEST, RESET, LEAVING = "test", "reset", "leaving"
@@ -29,8 +23,8 @@ BUILT, CHANGED, LEFT_OPEN, OUTCOME, NOTICE = "built", "changed", "left open", "o
 QUIET_SECONDS = 1.0
 
 
-class Listener(Protocol):
-    """What hears of everything that happens."""
+class Listener:
+    """Hears of everything that happens. This one does nothing with it."""
 
     def began(self, what: str, owner: Any) -> None:
         """Hear that something begins that takes time.

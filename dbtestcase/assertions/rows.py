@@ -130,10 +130,13 @@ class RowCountBlock:
                 return
             lines = ["row counts did not change as expected:"]
             for each, target in targets.items():
-                before = self._before[each]
-                lines.append(_change_text(target, self._changes[each], before[0], after[each]))
-                if changed[each] != self._changes[each]:
-                    lines += _new_and_gone(target, before[1])
+                (before, keys), expected = self._before[each], self._changes[each]
+                is_so = changed[each] == expected
+                verdict = "as expected" if is_so else "instead of %s" % _signed(expected)
+                words = (target.name, _signed(changed[each]), verdict, before, after[each])
+                lines.append("  %s: %s %s (%d before, %d after)" % words)
+                if not is_so:
+                    lines += _new_and_gone(target, keys)
             _fail(self._case, self._msg, "\n".join(lines))
 
 
@@ -231,13 +234,6 @@ def _census(rows: Target) -> Tuple[int, Optional[Set[Any]]]:
         if len(keys) <= _MOST_KEYS:
             return len(keys), set(keys)
     return rows.count(), None
-
-
-def _change_text(rows: Target, expected: int, before: int, after: int) -> str:
-    change = after - before
-    verdict = "as expected" if change == expected else "instead of %s" % _signed(expected)
-    counts = "%d before, %d after" % (before, after)
-    return "  %s: %s %s (%s)" % (rows.name, _signed(change), verdict, counts)
 
 
 def _signed(number: int) -> str:

@@ -15,7 +15,6 @@ from . import describe
 
 Values = List[Tuple[str, Any]]  # of one row, in the order of the columns
 
-_ONE_CONNECTION = (sa.pool.StaticPool, sa.pool.SingletonThreadPool)
 _MILLISECONDS = "1000"  # a second look at the database must never wait for long
 
 
@@ -83,7 +82,7 @@ class Target:
         connection.
         """
         bind = self.bind
-        if not isinstance(bind, sa.engine.Engine) or isinstance(bind.pool, _ONE_CONNECTION):
+        if not isinstance(bind, sa.engine.Engine) or _compat.has_one_connection(bind.pool):
             return None
         pool = bind.pool.recreate()
         try:

@@ -98,7 +98,7 @@ def render(run: Run, most: int = LINES) -> str:
     lines = [title + "-" * (WIDTH - len(title))]
     if run.is_empty:
         return "\n".join(lines + ["No test of this run used a database."])
-    lines += textwrap.wrap(_heading(run), WIDTH) + [""] + _times(run)
+    lines += _summary(run)
     lines += _list("Dropped and created, as something had changed", _changes(run), most)
     slowest = [
         "%s  %s in %s" % (_seconds(row["database_seconds"]), row["name"], _queries(row["queries"]))
@@ -121,39 +121,30 @@ def _seconds(number: float) -> str:
     return ("%.3f s" if number < 1 else "%.2f s" if number < 10 else "%.1f s") % number
 
 
-def _heading(run: Run) -> str:
+def _summary(run: Run) -> List[str]:
     unhappy = [
         "%d %s" % (number, _WORDS.get(outcome, outcome))
         for outcome, number in run.outcomes.items()
         if outcome != "passed"
     ]
-    words = count(len(run.tests), "test")
-    words += " (%s)" % ", ".join(unhappy) if unhappy else ""
+    heading = count(len(run.tests), "test")
+    heading += " (%s)" % ", ".join(unhappy) if unhappy else ""
     if len(run.processes) > 1:
-        words += " in %d processes" % len(run.processes)
-    return "%s, %s" % (words, _seconds(run.seconds))
-
-
-def _times(run: Run) -> List[str]:
-    resets = run.resets
-    kinds = ", ".join(
-        "%d %s (%s)" % (number, kind, _each(run.seconds_each(kind), number))
-        for kind, number in resets.items()
-    )
+        heading += " in %d processes" % len(run.processes)
+    lines = textwrap.wrap("%s, %s" % (heading, _seconds(run.seconds)), WIDTH) + [""]
+    kinds = []
+    for kind, number in run.resets.items():
+        time = run.seconds_each(kind)
+        words = "%.1f ms" % (time * 1000) if time < 0.1 else "%.2f s" % time
+        kinds.append("%d %s (%s%s)" % (number, kind, words, " each" if number > 1 else ""))
     inside = "%s of it in %s" % (_seconds(run.database_seconds), _queries(run.queries))
-    return _row("resets", sum(resets.values()), run.reset_seconds, kinds) + _row(
-        "tests", len(run.tests), run.test_seconds, inside
-    )
+    lines += _row("resets", sum(run.resets.values()), run.reset_seconds, ", ".join(kinds))
+    return lines + _row("tests", len(run.tests), run.test_seconds, inside)
 
 
 def _row(name: str, number: int, time: float, words: str) -> List[str]:
     row = "%-8s%6d  %9s   %s" % (name, number, _seconds(time), words)
     return textwrap.wrap(row, WIDTH, subsequent_indent=" " * 28, drop_whitespace=True)
-
-
-def _each(time: float, number: int) -> str:
-    words = "%.1f ms" % (time * 1000) if time < 0.1 else "%.2f s" % time
-    return words if number == 1 else words + " each"
 
 
 def _queries(number: int) -> str:

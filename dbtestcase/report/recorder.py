@@ -83,7 +83,7 @@ class _Phases:
         self.id = owner.id() if hasattr(owner, "_testMethodName") else self.name
 
 
-class Recorder:
+class Recorder(events.Listener):
     """Notes what happens in this process.
 
     :param parts: where it is written to.
