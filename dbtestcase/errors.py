@@ -1,4 +1,4 @@
-"""Every error that dbtestcase raises on purpose."""
+"""Defines every error that dbtestcase raises on purpose."""
 
 
 class DatabaseTestCaseError(Exception):

@@ -37,7 +37,7 @@ class Listener:
         """Hear that it is over, and what it raised."""
 
     def noted(self, what: str, **values: Any) -> None:
-        """Hear that something happened: ``BUILT`` and the like, with what there is to say of it."""
+        """Hear that something happened: ``BUILT`` and the like, with its particulars."""
 
 
 _listeners: List[Listener] = []

@@ -103,7 +103,7 @@ def _require_database_test(database: Optional[str]) -> None:
 def _running_case() -> Any:
     """Return the test case that runs now, or the class of which a fixture runs, or ``None``.
 
-    Found on the stack, so that no runner needs to be told: on this thread's own, else on that of
+    Found on the stack, so that any runner will do: on this thread's own, else on that of
     the main thread, for whatever the test has running beside it.
     """
     found = _case_on(sys._getframe(1))

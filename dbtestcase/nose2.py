@@ -8,7 +8,7 @@ Name the plugin in ``unittest.cfg``; nothing else changes::
     [database-report]
     always-on = True
 
-It works with ``nose2.plugins.mp``: every process of the run reports home by itself.
+It works with ``nose2.plugins.mp``: what each process of the run noted is in the one report.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         report.turn_on()
 
     def registerInSubprocess(self, event: Any) -> None:
-        """Be there in the processes that run tests, too."""
+        """Have the plugin in the processes that run tests, too."""
         event.pluginClasses.append(type(self))
 
     def startSubprocess(self, event: Any) -> None:
@@ -64,7 +64,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         report.turn_on()
 
     def stopSubprocess(self, event: Any) -> None:
-        """Report home."""
+        """Note what is left; the process that began makes the report."""
         report.finish()
 
     def afterSummaryReport(self, event: Any) -> None:

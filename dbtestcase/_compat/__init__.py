@@ -1,6 +1,7 @@
-"""Every difference between versions of Python, SQLAlchemy, Flask and the drivers is kept here.
+"""Keeps every difference between versions of Python, SQLAlchemy, Flask and the drivers.
 
-One file for each library; whatever is public in one of them is a name of this door:
+There is one file for each library. What is public in one of them is a name of this door, as
+``_compat.select``; mypy accepts no other:
 
 - ``python.py``: unittest, exceptions, processes
 - ``drivers.py``: the connections and cursors of psycopg2, psycopg 3 and sqlite3

@@ -1,4 +1,4 @@
-"""Differences between psycopg2, psycopg 3 and sqlite3: their connections and their cursors."""
+"""Keeps the differences between psycopg2, psycopg 3 and sqlite3: connections and cursors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def set_autocommit(dbapi: Any, autocommit: bool = True) -> bool:
 
 
 def sqlstate(error: BaseException) -> Optional[str]:
-    """Return the five characters by which PostgreSQL tells errors apart, ``None`` without any."""
+    """Return the five characters of PostgreSQL's error code, ``None`` where there is none."""
     original = getattr(error, "orig", None) or error
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     return str(state) if state else None
 
 
-# As libpq counts them; both drivers say the same.
+# The numbers of libpq, which both drivers use.
 IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR = range(4)
 
 
@@ -39,7 +39,7 @@ def transaction_status(dbapi: Any) -> Optional[int]:
     if status is None:
         try:
             return IN_TRANSACTION if getattr(dbapi, "in_transaction", False) else IDLE
-        except Exception:  # SQLite says by this alone that it is closed
+        except Exception:  # the only sign by which SQLite shows that it is closed
             return None
     return int(status) if int(status) <= IN_ERROR else None
 
@@ -64,7 +64,7 @@ def driver_connections() -> List[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
 
 
-# What the server says when it has done so, and not rolled back a transaction that had failed.
+# The server's answer when it has prepared; to a transaction that had failed it is ROLLBACK.
 _PREPARED = "PREPARE TRANSACTION"
 
 
@@ -179,7 +179,7 @@ def _level_name(level: Any) -> str:
 
 
 def transaction_setting(name: str, value: Any) -> str:
-    """Return in words what somebody sets who uses this attribute or method of a connection."""
+    """Return what an attribute or method of a connection sets, as messages call it."""
     if name.endswith("autocommit") or (name == "isolation_level" and value is None):
         return "AUTOCOMMIT"
     if name.endswith("isolation_level"):

@@ -1,4 +1,4 @@
-"""Differences between versions of Flask, Flask-SQLAlchemy and Flask-SQLAlchemy-Lite."""
+"""Keeps the differences between versions of Flask, Flask-SQLAlchemy and Flask-SQLAlchemy-Lite."""
 
 from __future__ import annotations
 

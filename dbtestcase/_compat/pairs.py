@@ -24,7 +24,7 @@ class Pair(NamedTuple):
     since: str
 
 
-# The stricter ones first, as the first that applies is told.
+# The stricter ones first: the first that applies is reported.
 BROKEN_PAIRS = (
     Pair("Flask-SQLAlchemy", "3.0", "SQLAlchemy", "2.0"),
     Pair("Flask-SQLAlchemy", "2.5", "Werkzeug", "2.1"),

@@ -1,4 +1,4 @@
-"""Differences between versions of Python and its own libraries."""
+"""Keeps the differences between versions of Python and its own libraries."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def in_place_of(error: Any, kind: type, text: str) -> Any:
 
 
 def add_text(error: BaseException, text: str) -> None:
-    """Add text to what an exception says, once; its type and traceback stay as they are.
+    """Add text to the message of an exception, once; its type and traceback stay as they are.
 
     Notes came with Python 3.11. Before, the message is made longer where it is all that the
     exception says; else its class is replaced by one of the same name that says more.

@@ -1,4 +1,4 @@
-"""Differences between versions of SQLAlchemy: statements, connections, sessions, pools and URLs."""
+"""Keeps the differences between versions of SQLAlchemy, from statements to pools and URLs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Assertions about objects, rows and queries; each mixin works on any ``unittest.TestCase``.
+"""Holds the assertions about objects, rows and queries; each mixin fits any ``TestCase``.
 
 - ``states.py``: ``ObjectStateAssertions``, and how objects got into their states
 - ``rows.py``: ``RowAssertions``; ``targets.py`` asks the database for them
 - ``queries.py``: ``QueryAssertions``, and the recorder of queries that they and others use
-- ``describe.py``: the words for values, rows and objects
+- ``describe.py``: values, rows and objects as failures show them
 """
 
 from .describe import count

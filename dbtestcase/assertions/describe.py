@@ -1,4 +1,4 @@
-"""Words objects, rows and values for failures: short, and without a query."""
+"""Describes objects, rows and values in failures: short, and without a query."""
 
 from __future__ import annotations
 

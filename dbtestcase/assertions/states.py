@@ -1,7 +1,7 @@
 """Asserts the state of mapped objects, and records how they got into it.
 
-SQLAlchemy's own events tell what sessions do to an object; where in the user's code and in which
-test is noted with each. A failure says so.
+SQLAlchemy's events show what sessions do to an object; each is recorded with the line of the user's
+code and the test, so that a failure can name them.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def _reason(state: Any, name: str, recorded: bool) -> str:
 
 
 def _cause(name: str, last: Step) -> str:
-    """Return in words what the last recorded change brought about."""
+    """Return what the last recorded change did to an object that is now in a state."""
     if name == "transient":
         if last.call in _FLUSHES:
             return "its INSERT failed and was rolled back"

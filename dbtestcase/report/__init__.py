@@ -1,12 +1,12 @@
-"""Tells what a run cost and what it left open; it is noted while it happens.
+"""Reports what a run cost and what it left open; both are noted while it happens.
 
 Nothing is noted, and next to nothing is spent, unless somebody asks for the report: the environment
 variable ``DBTESTCASE_REPORT`` or the nose2 plugin.
 
 - ``recorder.py``: listens to ``events``, counts queries, and looks what is left on the servers
-- ``parts.py``: how the processes of one run report home
-- ``run.py``: what they noted, added up
-- ``outputs.py``: the text, the page and the file for machines, and where they go
+- ``parts.py``: collects what the processes of one run noted
+- ``run.py``: adds it up
+- ``outputs.py``: makes the text, the page and the file for machines, and writes them
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def turn_on() -> None:
 def finish() -> Optional[Run]:
     """Stop, and return what was noted, by all processes of the run.
 
-    :return: ``None`` where another process of the run is the one to tell, or has told it.
+    :return: ``None`` where another process of the run makes the report, or has made it.
     """
     global _recorder
     recorder, _recorder = _recorder, None

@@ -46,7 +46,7 @@ def files_asked_for(further: str = "") -> List[str]:
 
 
 def write(run: Run, names: List[str], stream: Any = None) -> None:
-    """Write the report to each output; a file that cannot be written is told, not raised.
+    """Write the report to each output; of a file that cannot be written the terminal says so.
 
     :param run: the run.
     :param names: as :func:`asked_for` returns them.

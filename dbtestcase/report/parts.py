@@ -1,8 +1,8 @@
-"""Brings together what the processes of one run note: each writes lines to a file of its own.
+"""Collects what the processes of one run note: each writes lines to a file of its own.
 
-The files lie in one directory, whose name is handed down in the environment. The process that made
-up the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does
-not import the tests: the last one of them that ends collects.
+The files lie in one directory, whose name is handed down in the environment. The process that chose
+the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does not
+import the tests: the last one of them that ends collects.
 """
 
 from __future__ import annotations

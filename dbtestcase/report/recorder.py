@@ -24,7 +24,7 @@ _COUNTED = "_dbtestcase_counted"  # SQLAlchemy 2 sends a long INSERT as several 
 
 
 class Clock:
-    """The time as it is: what stops it for a test looks for these functions in modules alone."""
+    """The real time: libraries that stop it for a test replace these functions in modules only."""
 
     now = staticmethod(time.time)
     seconds = staticmethod(time.perf_counter)
@@ -110,7 +110,7 @@ class Recorder(events.Listener):
         self.parts.append(row)
 
     def finish(self) -> Optional[Run]:
-        """Note what is left, and return the whole run if it is this process that tells it."""
+        """Note what is left, and return the whole run if this process makes the report."""
         self._meter.stop()
         left = _left_on_servers() if self._resets else None
         if left is not None:
@@ -118,7 +118,7 @@ class Recorder(events.Listener):
         noted = self.parts.collect()
         return None if noted is None else Run(noted, self._began, Clock.now())
 
-    # --- what takes its time ---------------------------------------------------------------------
+    # --- what takes time -------------------------------------------------------------------------
 
     def began(self, what: str, owner: Any) -> None:
         """Hear that a test, a reset or the leaving of a database begins."""
