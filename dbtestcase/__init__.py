@@ -1,4 +1,9 @@
-"""unittest mixins for suites that test against a real database."""
+"""unittest mixins for suites that test against a real database.
+
+``DatabaseTestCase`` is what most suites need. It is four mixins, each usable alone on any
+``unittest.TestCase``: ``DatabaseMixin`` (a new database for every test), ``ObjectStateAssertions``,
+``RowAssertions`` and ``QueryAssertions``.
+"""
 
 from __future__ import annotations
 

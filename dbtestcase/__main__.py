@@ -1,4 +1,4 @@
-"""``python -m dbtestcase``."""
+"""Runs ``python -m dbtestcase``."""
 
 import sys
 

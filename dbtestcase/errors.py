@@ -1,4 +1,4 @@
-"""Every error that dbtestcase raises on purpose, and what the texts of errors share."""
+"""Defines every error that dbtestcase raises on purpose, and what the texts of errors share."""
 
 
 class DatabaseTestCaseError(Exception):

@@ -1,7 +1,7 @@
-"""What happens in a run, for whoever reports it: the report, the terminal, the nose2 plugin.
+"""Passes on what happens in a run to whoever reports it.
 
-Modules of the package say here what they do; listeners hear it. Nothing of the package is imported
-here, and where nobody listens next to nothing is spent.
+Modules of the package tell here what they do, and listeners, like the report, hear it. This module
+imports nothing of the package, and where nobody listens next to nothing is spent.
 """
 
 from __future__ import annotations
@@ -11,15 +11,9 @@ import contextlib
 import os
 import sys
 import threading
-import typing
-from typing import TYPE_CHECKING, Any, ContextManager, Iterator, List, Optional
+from typing import Any, ContextManager, Iterator, List, Optional
 
-if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    Protocol = getattr(typing, "Protocol", object)  # it came with Python 3.8
-
-#: What takes its time: a whole test, making the database ready for a test or a class, leaving it.
+#: What takes time: a whole test, making the database ready for a test or a class, leaving it.
 TEST, RESET, LEAVING = "test", "reset", "leaving"
 
 #: What is noted: the schema is made, a database differs from what was made, something was left
@@ -29,11 +23,11 @@ BUILT, CHANGED, LEFT_OPEN, OUTCOME, NOTICE = "built", "changed", "left open", "o
 QUIET_SECONDS = 1.0
 
 
-class Listener(Protocol):
-    """What hears of everything that happens."""
+class Listener:
+    """Hears of everything that happens. This one does nothing with it."""
 
     def began(self, what: str, owner: Any) -> None:
-        """Hear that something begins that takes its time.
+        """Hear that something begins that takes time.
 
         :param what: ``TEST``, ``RESET`` or ``LEAVING``.
         :param owner: the test, or the class that is set up.
@@ -43,7 +37,7 @@ class Listener(Protocol):
         """Hear that it is over, and what it raised."""
 
     def noted(self, what: str, **values: Any) -> None:
-        """Hear that something happened: ``BUILT`` and the like, with what there is to say of it."""
+        """Hear that something happened: ``BUILT`` and the like, with its particulars."""
 
 
 _listeners: List[Listener] = []
@@ -96,7 +90,7 @@ class _During:
             listener.ended(self._what, self._owner, error)
 
 
-# --- what is said on the terminal while tests run ------------------------------------------------
+# --- the terminal, while tests run ---------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""No database in plain test cases: a switch for suites that want their unit tests to be such.
+"""Forbids plain test cases to use a database, in suites that want their unit tests to be such.
 
 While it is on, a connection that is asked for by a ``unittest.TestCase`` which is no
 ``DatabaseTestCase``, from its ``setUpClass()`` to its last clean-up and in threads that it started,
@@ -67,21 +67,17 @@ def allow_database_access() -> Iterator[None]:
 
 def _connecting(dialect: Any, record: Any, arguments: Any, parameters: Any) -> None:
     if _forbidden:
-        _require_database_test(_named(parameters.get("database") or parameters.get("dbname")))
+        _require_database_test(parameters.get("database") or parameters.get("dbname"))
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     if _forbidden:
         location = _compat.location(dbapi)
-        _require_database_test(_named(location and location[-1]))
+        _require_database_test(location and location[-1])
 
 
-def _named(database: Any) -> str:
-    return 'the database "%s"' % database if database else "a database"
-
-
-def _require_database_test(database: str) -> None:
-    running = running_case()
+def _require_database_test(database: Optional[str]) -> None:
+    running = _running_case()
     if running is None or hasattr(running, "_dbtestcase_open_class"):
         return
     case = running if isinstance(running, type) else type(running)
@@ -96,7 +92,7 @@ def _require_database_test(database: str) -> None:
         " database."
         % (
             name,
-            database,
+            'the database "%s"' % database if database else "a database",
             " at %s in %s" % (line, line.function) if line else "",
             VARIABLE,
             case.__name__,
@@ -104,10 +100,10 @@ def _require_database_test(database: str) -> None:
     )
 
 
-def running_case() -> Any:
+def _running_case() -> Any:
     """Return the test case that runs now, or the class of which a fixture runs, or ``None``.
 
-    Found on the stack, so that no runner needs to be told: on this thread's own, else on that of
+    Found on the stack, so that any runner will do: on this thread's own, else on that of
     the main thread, for whatever the test has running beside it.
     """
     found = _case_on(sys._getframe(1))
@@ -118,20 +114,14 @@ def running_case() -> Any:
 
 def _case_on(frame: Optional[FrameType]) -> Any:
     while frame is not None:
-        found = _case_of(frame)
-        kind = found if isinstance(found, type) else type(found)
-        if issubclass(kind, unittest.TestCase):
+        code, found = frame.f_code, None
+        if code.co_name in _VARIABLES and code.co_filename.startswith(_UNITTEST):
+            found = frame.f_locals.get(_VARIABLES[code.co_name])
+        elif code.co_filename.endswith(_PYTEST):  # its fixtures for what a class sets up
+            found = getattr(frame.f_locals.get("request"), "cls", None)
+        if issubclass(found if isinstance(found, type) else type(found), unittest.TestCase):
             return found
         frame = frame.f_back
-    return None
-
-
-def _case_of(frame: FrameType) -> Any:
-    code = frame.f_code
-    if code.co_name in _VARIABLES and code.co_filename.startswith(_UNITTEST):
-        return frame.f_locals.get(_VARIABLES[code.co_name])
-    if code.co_filename.endswith(_PYTEST):  # its fixtures for what a class sets up
-        return getattr(frame.f_locals.get("request"), "cls", None)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The report at the end of a nose2 run: what the databases cost, and what was left open.
+"""Prints the report at the end of a nose2 run: what the databases cost, and what was left open.
 
 Name the plugin in ``unittest.cfg``; nothing else changes::
 
@@ -8,7 +8,7 @@ Name the plugin in ``unittest.cfg``; nothing else changes::
     [database-report]
     always-on = True
 
-It works with ``nose2.plugins.mp``: every process of the run reports home by itself.
+It works with ``nose2.plugins.mp``: what each process of the run noted is in the one report.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 from nose2 import events  # type: ignore[import-untyped]
 
 from . import report
-from .report import LINES, files_asked_for, render, write_report
 
 __unittest = True
 
@@ -39,7 +38,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.file = self.config.as_str("file", "")
-        self.lines = self.config.as_int("lines", LINES)
+        self.lines = self.config.as_int("lines", report.LINES)
         self.addArgument(
             self.ask_for_file,
             None,
@@ -57,7 +56,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         report.turn_on()
 
     def registerInSubprocess(self, event: Any) -> None:
-        """Be there in the processes that run tests, too."""
+        """Have the plugin in the processes that run tests, too."""
         event.pluginClasses.append(type(self))
 
     def startSubprocess(self, event: Any) -> None:
@@ -65,7 +64,7 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         report.turn_on()
 
     def stopSubprocess(self, event: Any) -> None:
-        """Report home."""
+        """Note what is left; the process that began makes the report."""
         report.finish()
 
     def afterSummaryReport(self, event: Any) -> None:
@@ -74,5 +73,5 @@ class DatabaseReport(events.Plugin):  # type: ignore[misc]
         if run is None:
             return
         event.stream.writeln("")
-        event.stream.writeln(render(run, self.lines))
-        write_report(run, files_asked_for(self.file), event.stream)
+        event.stream.writeln(report.render(run, self.lines))
+        report.write(run, report.files_asked_for(self.file), event.stream)

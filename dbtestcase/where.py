@@ -1,4 +1,7 @@
-"""Which test runs, and which line of the user's own code is at work."""
+"""Knows which test runs, which line of the user's own code is at work, and what the user has set.
+
+The line is the innermost one on the stack that is neither a library's nor the runner's.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ _LIBRARY, _USER, _RUNNER = 1, 2, 3
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _UNITTEST = os.path.dirname(os.path.abspath(unittest.__file__)) + os.sep
-# What lies outside these calls is the runner, whoever wrote it: no part of a test.
+# What lies outside these calls is the runner's, whoever wrote it: no part of a test.
 _RUNNER_FILES = (_UNITTEST + "case.py", _UNITTEST + "suite.py")
 _RUNNER_CALLS = ("run", "debug", "doCleanups", "doClassCleanups")
 
-_kinds: Dict[str, int] = {}
+_kinds: Dict[str, int] = {}  # by the name of a file; what has none is looked at each time
 _test: Optional[str] = None
 _began: List[Tuple[float, str]] = []  # when each test of the run began, the first one first
 
@@ -61,7 +64,8 @@ def test_at(moment: float) -> Optional[str]:
 
 def user_line() -> Optional[Line]:
     """Return the innermost line of the user's code on the stack of this thread."""
-    return user_call()[0]
+    lines = user_lines(1)
+    return lines[0] if lines else None
 
 
 def user_lines(count: int) -> List[Line]:
@@ -109,27 +113,20 @@ def short_path(filename: str) -> str:
 def _kind(frame: FrameType) -> int:
     filename = frame.f_code.co_filename
     if filename.startswith("<"):
-        return _kind_without_file(frame)
-    kind = _kinds[filename] = _kind_of_file(filename)
-    return kind
-
-
-def _kind_without_file(frame: FrameType) -> int:
-    # python -c, a prompt, a doctest, a template: the user's. Else some library's exec().
-    names = frame.f_globals
-    return (
-        _USER if names.get("__name__") == "__main__" or "__jinja_template__" in names else _LIBRARY
-    )
-
-
-def _kind_of_file(filename: str) -> int:
+        # python -c, a prompt, a doctest, a template: the user's. Else some library's exec().
+        names = frame.f_globals
+        is_users = names.get("__name__") == "__main__" or "__jinja_template__" in names
+        return _USER if is_users else _LIBRARY
     path = os.path.abspath(filename)
+    folders = path.split(os.sep)
     if path in _RUNNER_FILES:
-        return _RUNNER
-    parts = path.split(os.sep)
-    if "site-packages" in parts or "dist-packages" in parts:
-        return _LIBRARY
-    return _LIBRARY if path.startswith((_PACKAGE, _STDLIB)) else _USER
+        kind = _RUNNER
+    elif "site-packages" in folders or "dist-packages" in folders:
+        kind = _LIBRARY
+    else:
+        kind = _LIBRARY if path.startswith((_PACKAGE, _STDLIB)) else _USER
+    _kinds[filename] = kind
+    return kind
 
 
 def _line(frame: FrameType) -> Line:
@@ -140,12 +137,12 @@ def _line(frame: FrameType) -> Line:
     return Line(code.co_filename, lineno, code.co_name)
 
 
-# --- what the environment asks for, read once, as it is there from the beginning
+# --- what the user has set in the environment ---------------------------------------------------
 
 
 @functools.lru_cache(maxsize=None)
 def setting(variable: str) -> str:
-    """Return what an environment variable is set to, nothing where it is not."""
+    """Return what an environment variable was set to when first asked for, "" where it was not."""
     return os.environ.get(variable, "")
 
 

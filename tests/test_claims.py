@@ -50,7 +50,7 @@ class SiblingsTest(Claims):
             self.assertPasses(self.case(self.url))
         self.assertEqual(self.seen[0][0], "claims_app_test_2")
         self.assertIn('this one takes its sibling "claims_app_test_2"', words.getvalue())
-        self.assertEqual(_compat.make_url(sibling).database, "claims_app_test_2")
+        self.assertEqual(sa.engine.url.make_url(sibling).database, "claims_app_test_2")
 
     def test_a_run_keeps_its_sibling_from_class_to_class(self):
         with said() as words:

@@ -5,7 +5,7 @@ import time
 import unittest
 
 from dbtestcase import events, report
-from dbtestcase.report import html, outputs, text
+from dbtestcase.report import outputs
 from dbtestcase.report.run import Run
 from tests import support
 
@@ -83,7 +83,7 @@ class TextTest(unittest.TestCase):
 
     def test_fits_on_one_screen_of_80_columns(self):
         self.assertEqual(
-            text.render(sample()),
+            outputs.render(sample()),
             """\
 Database report ----------------------------------------------------------------
 3 tests (1 failed) in 2 processes, 13.5 s
@@ -120,7 +120,7 @@ Also
 
     def test_cuts_long_lists_and_says_where_the_rest_is(self):
         tests = [finished_test("T.test_%d" % n, queries=n, database_seconds=n) for n in range(1, 6)]
-        lines = text.render(Run(tests, 100, 101), 2).splitlines()
+        lines = outputs.render(Run(tests, 100, 101), 2).splitlines()
         self.assertEqual(
             lines[lines.index("Most queries") :],
             ["Most queries", "        5  T.test_5 in 5.00 s", "        4  T.test_4 in 4.00 s"],
@@ -129,7 +129,7 @@ Also
         self.assertIn(
             "\n\nLeft open\n  leak 0\n  leak 1\n"
             "  and 3 more: DBTESTCASE_REPORT=report.html shows all",
-            text.render(Run(tests + leaks, 100, 101), 2),
+            outputs.render(Run(tests + leaks, 100, 101), 2),
         )
 
     def test_names_the_database_of_a_change_where_there_are_several(self):
@@ -137,25 +137,25 @@ Also
             dict(event="change", at=100, database=name, reason="x", after=None)
             for name in ("a_test", "b_test")
         ]
-        told = text.render(Run([finished_test("T.test")] + changes, 100, 101))
+        told = outputs.render(Run([finished_test("T.test")] + changes, 100, 101))
         self.assertIn('\n  before the first test, in "b_test": x\n', told + "\n")
 
     def test_says_so_when_no_test_used_a_database(self):
         self.assertEqual(
-            text.render(Run([], 100, 101)).splitlines()[1:],
+            outputs.render(Run([], 100, 101)).splitlines()[1:],
             ["No test of this run used a database."],
         )
 
 
 class PageTest(unittest.TestCase):
     def test_has_everything_in_it(self):
-        page = html.render(sample())
+        page = outputs.page(sample())
         self.assertIn('"OrderTest.test_total"', page)
         for outside in ("http:", "https:", "src=", "the style", "the script", '"the run"'):
             self.assertNotIn(outside, page)
 
     def test_is_not_broken_by_what_tests_are_called(self):
-        page = html.render(Run([finished_test("</script><b>")], 100, 101))
+        page = outputs.page(Run([finished_test("</script><b>")], 100, 101))
         self.assertEqual(page.count("</script>"), 1)
 
 
@@ -178,7 +178,7 @@ class OutputsTest(unittest.TestCase):
             path = os.path.join(folder, "report.txt")
             outputs.write(sample(), [path], io.StringIO())
             with open(path, encoding="utf-8") as file:
-                self.assertEqual(file.read(), text.render(sample()) + "\n")
+                self.assertEqual(file.read(), outputs.render(sample()) + "\n")
 
     def test_a_file_that_cannot_be_written_is_told(self):
         stream = io.StringIO()

@@ -84,7 +84,7 @@ class PostgreSQLGuardTest(support.Outcomes):
     # --- the words ---
 
     def place(self):
-        url = _compat.make_url(support.server_url())
+        url = sa.engine.url.make_url(support.server_url())
         if url.host and not url.host.startswith("/"):
             return "%s:%s" % (socket.gethostbyname(url.host), url.port or 5432)
         ((port,),) = support.administer("SHOW port")
@@ -227,11 +227,13 @@ class PostgreSQLGuardTest(support.Outcomes):
         )
 
     def test_an_argument_of_the_url_leads_elsewhere(self):
-        query = dict(_compat.make_url(self.test_url).query, **{database_argument(): PRODUCTION})
+        query = dict(
+            sa.engine.url.make_url(self.test_url).query, **{database_argument(): PRODUCTION}
+        )
         self.assertLedAstray(self.engine(_compat.url_with(self.test_url, query=query)))
 
     def test_a_host_argument_leads_to_another_server(self):
-        url = _compat.make_url(self.test_url)
+        url = sa.engine.url.make_url(self.test_url)
         query = dict(url.query, host=url.host, port=str(url.port or 5432))
         query[database_argument()] = PRODUCTION
         if (url.host or "/").startswith("/"):
@@ -331,7 +333,7 @@ class PostgreSQLGuardTest(support.Outcomes):
 
         def replace(case):
             engine.dispose()
-            engine.url = _compat.make_url(self.production_url)
+            engine.url = sa.engine.url.make_url(self.production_url)
             args, kwargs = engine.dialect.create_connect_args(engine.url)
             engine.pool._creator = lambda *_: engine.dialect.connect(*args, **kwargs)
 
@@ -372,7 +374,7 @@ class PostgreSQLGuardTest(support.Outcomes):
         self.addCleanup(logging.getLogger().removeHandler, handler)
         with_argument = _compat.url_with(
             self.production_url,
-            query=dict(_compat.make_url(self.production_url).query, password=secret),
+            query=dict(sa.engine.url.make_url(self.production_url).query, password=secret),
         )
         for given in (_compat.url_text(url), _compat.url_text(with_argument)):
             self.assertIn(secret, given)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, make_transient, relationship, scoped_session, sessionmaker
 
 from dbtestcase import _compat, where
-from dbtestcase.assertions import ObjectStateAssertions, history
+from dbtestcase.assertions import ObjectStateAssertions, states
 from tests import support
 
 try:
@@ -446,11 +446,11 @@ class StatesAloneTest(unittest.TestCase):
     def test_importing_records_nothing(self):
         done = support.run_python(
             "-c",
-            "from dbtestcase.assertions import history as _history\n"
+            "from dbtestcase.assertions import states\n"
             "from tests.test_states import Player, Session, sa\n"
             "player = Player()\n"
             "Session().add(player)\n"
-            "print(_history.steps(sa.inspect(player)))",
+            "print(states.steps(sa.inspect(player)))",
         )
         self.assertEqual((done.stderr, done.stdout), ("", "[]\n"))
 
@@ -458,7 +458,7 @@ class StatesAloneTest(unittest.TestCase):
 class StatesInFlaskTest(ObjectStateAssertions, unittest.TestCase):
     def test_blames_the_app_context_before_the_response_that_was_closed(self):
         called = ["remove", "shutdown_session", "do_teardown_appcontext", "pop", "close"]
-        self.assertEqual(history._outermost(called), "do_teardown_appcontext")
+        self.assertEqual(states._outermost(called), "do_teardown_appcontext")
 
     def test_says_that_the_app_context_was_left(self):
         flask = support.imported("flask")

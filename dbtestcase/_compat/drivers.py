@@ -1,16 +1,12 @@
-"""Differences between psycopg2, psycopg 3 and sqlite3, and between versions of them."""
+"""Keeps the differences between psycopg2, psycopg 3 and sqlite3: connections and cursors."""
 
 from __future__ import annotations
 
 import functools
 import gc
+import re
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple
-
-
-def dbapi_connection(fairy: Any) -> Any:
-    """Return the driver's own connection behind a pooled one."""
-    return fairy.dbapi_connection if hasattr(fairy, "dbapi_connection") else fairy.connection
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 
 def set_autocommit(dbapi: Any, autocommit: bool = True) -> bool:
@@ -22,13 +18,13 @@ def set_autocommit(dbapi: Any, autocommit: bool = True) -> bool:
 
 
 def sqlstate(error: BaseException) -> Optional[str]:
-    """Return the five characters by which PostgreSQL tells errors apart, ``None`` without any."""
+    """Return the five characters of PostgreSQL's error code, ``None`` where there is none."""
     original = getattr(error, "orig", None) or error
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     return str(state) if state else None
 
 
-# As libpq counts them; both drivers say the same.
+# The numbers of libpq, which both drivers use.
 IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR = range(4)
 
 
@@ -43,7 +39,7 @@ def transaction_status(dbapi: Any) -> Optional[int]:
     if status is None:
         try:
             return IN_TRANSACTION if getattr(dbapi, "in_transaction", False) else IDLE
-        except Exception:  # SQLite says by this alone that it is closed
+        except Exception:  # the only sign by which SQLite shows that it is closed
             return None
     return int(status) if int(status) <= IN_ERROR else None
 
@@ -68,7 +64,7 @@ def driver_connections() -> List[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
 
 
-# What the server says when it has done so, and not rolled back a transaction that had failed.
+# The server's answer when it has prepared; to a transaction that had failed it is ROLLBACK.
 _PREPARED = "PREPARE TRANSACTION"
 
 
@@ -183,7 +179,7 @@ def _level_name(level: Any) -> str:
 
 
 def transaction_setting(name: str, value: Any) -> str:
-    """Return in words what somebody sets who uses this attribute or method of a connection."""
+    """Return what an attribute or method of a connection sets, as messages call it."""
     if name.endswith("autocommit") or (name == "isolation_level" and value is None):
         return "AUTOCOMMIT"
     if name.endswith("isolation_level"):
@@ -202,8 +198,8 @@ def set_autocommit_again(dbapi: Any) -> None:
 def connection_parts(dbapi: Any) -> Dict[str, Any]:
     """Return where a PostgreSQL connection leads, as parts of a URL.
 
-    A socket's directory is a host.
-    What the connection itself says: libpq has put in what the URL leaves open. No password.
+    As the connection itself says, since libpq puts in what the URL leaves open. The directory of a
+    socket is a host. There is no password.
     """
     info = dbapi.info
     return {
@@ -212,3 +208,107 @@ def connection_parts(dbapi: Any) -> Dict[str, Any]:
         "port": int(info.port) if info.port else None,
         "database": info.dbname,
     }
+
+
+# --- cursors ------------------------------------------------------------------------------------
+
+
+def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) -> Any:
+    """Open a cursor whose class is what it would be, changed by a function.
+
+    psycopg 3 keeps its classes on the connection, psycopg2 takes one as an argument as well, and
+    sqlite3 takes one as its only argument.
+    """
+    if hasattr(dbapi, "server_cursor_factory"):
+        dbapi.cursor_factory = change(dbapi.cursor_factory)
+        dbapi.server_cursor_factory = change(dbapi.server_cursor_factory)
+        return dbapi.cursor(*arguments, **options)
+    if not hasattr(dbapi, "cursor_factory"):
+        factory = options.get("factory") or (arguments[0] if arguments else sqlite_cursor_class())
+        return dbapi.cursor(change(factory))
+    if dbapi.cursor_factory is None:
+        dbapi.cursor_factory = type(dbapi.cursor())
+    dbapi.cursor_factory = change(dbapi.cursor_factory)
+    if not arguments and not options:
+        return dbapi.cursor()
+    options = dict(zip(("name", "cursor_factory", "withhold"), arguments), **options)
+    if options.get("name"):
+        dbapi.autocommit = False  # psycopg2 has no named cursor in autocommit
+    if options.get("cursor_factory") is not None:
+        options["cursor_factory"] = change(options["cursor_factory"])
+    return dbapi.cursor(**options)
+
+
+def plain_cursor(dbapi: Any) -> Any:
+    """Open a PostgreSQL cursor whose rows are tuples, whatever the connection's default is.
+
+    In psycopg2 past what the connection's own class makes of cursors.
+    """
+    if hasattr(dbapi, "server_cursor_factory"):
+        from psycopg.rows import tuple_row
+
+        return dbapi.cursor(row_factory=tuple_row)
+    connection, cursor = _psycopg2_classes()
+    if isinstance(dbapi, connection):
+        return connection.cursor(dbapi, cursor_factory=cursor)
+    return dbapi.cursor(cursor_factory=cursor)
+
+
+@functools.lru_cache(maxsize=None)
+def _psycopg2_classes() -> Tuple[Any, Any]:
+    from psycopg2 import extensions
+
+    return extensions.connection, extensions.cursor
+
+
+def last_rows(cursor: Any) -> List[Any]:
+    """Return the rows of the last of several statements: psycopg2 stands there already."""
+    if hasattr(cursor, "pgresult"):
+        while cursor.nextset():
+            pass
+    return list(cursor.fetchall()) if cursor.description else []
+
+
+def run_script(cursor: Any, sql: str) -> List[Any]:
+    """Run several statements in one round trip and return the rows of the last one."""
+    if hasattr(cursor, "pgresult"):
+        cursor.execute(sql, prepare=False)
+    else:
+        cursor.execute(sql)
+    return last_rows(cursor)
+
+
+# --- sqlite3 ------------------------------------------------------------------------------------
+
+
+def sqlite_cursor_class() -> Any:
+    """Return the class of SQLite cursors."""
+    import sqlite3
+
+    return sqlite3.Cursor
+
+
+def split_sqlite_script(script: str) -> Iterator[str]:
+    """Yield the statements of a SQLite script one by one."""
+    import sqlite3
+
+    statement = ""
+    for part in re.split(r"(?<=;)", script):
+        statement += part
+        if statement.strip() and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def take_sqlite_transactions(dbapi: Any) -> Tuple[Dict[str, Any], Callable[[], None]]:
+    """Keep sqlite3 from beginning transactions by itself, in either of its two ways to do so.
+
+    :return: the attributes as they were, and what sets them back.
+    """
+    attribute, value, quiet = "isolation_level", dbapi.isolation_level, None
+    if getattr(dbapi, "autocommit", -1) is False:  # from Python 3.12 on, where it is asked for
+        attribute, value, quiet = "autocommit", False, True
+    setattr(dbapi, attribute, quiet)
+    return {attribute: value}, lambda: setattr(dbapi, attribute, value)

@@ -1,4 +1,4 @@
-"""Differences between versions of Flask-SQLAlchemy, and Flask-SQLAlchemy-Lite."""
+"""Keeps the differences between versions of Flask, Flask-SQLAlchemy and Flask-SQLAlchemy-Lite."""
 
 from __future__ import annotations
 
@@ -153,3 +153,38 @@ def engine_setting(db: Any, key: Optional[str]) -> str:
     if is_lite(db):
         return 'SQLALCHEMY_ENGINES["%s"]' % (key or "default")
     return 'SQLALCHEMY_BINDS["%s"]' % key if key else "SQLALCHEMY_DATABASE_URI"
+
+
+# --- contexts -----------------------------------------------------------------------------------
+
+
+def current_app_context() -> Any:
+    """Return the application context that is on top, or ``None``."""
+    import flask.globals
+
+    known: Any = flask.globals
+    if hasattr(known, "_cv_app"):
+        return known._cv_app.get(None)
+    return known._app_ctx_stack.top
+
+
+def pop_context_left_open() -> None:
+    """Pop the context on top: the request that brought it along, where there was one."""
+    request, context = current_request_context(), current_app_context()
+    brought = None  # the application context that a request pushes where there is none of its app
+    if hasattr(request, "_cv_tokens"):
+        brought = request._cv_tokens[-1][1] if request._cv_tokens else None
+    elif request is not None:
+        stack = request._implicit_app_ctx_stack
+        brought = stack[-1] if stack else None
+    (context if brought is not context else request).pop()
+
+
+def current_request_context() -> Any:
+    """Return the request context that is on top, or ``None``."""
+    import flask.globals
+
+    known: Any = flask.globals
+    if hasattr(known, "_cv_request"):
+        return known._cv_request.get(None)
+    return known._request_ctx_stack.top

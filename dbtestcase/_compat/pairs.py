@@ -1,4 +1,4 @@
-"""Pairs of versions that pip installs side by side and that then break.
+"""Tells which installed versions do not work together, though pip installs them side by side.
 
 Each such pair is an old library and a newer one that took away what the old one needs.
 """
@@ -10,7 +10,7 @@ import importlib.machinery
 import os
 import re
 import sys
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from ..errors import ConfigurationError
 
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
     since: str
 
 
-# The stricter ones first, as the first that applies is told.
+# The stricter ones first: the first that applies is reported.
 BROKEN_PAIRS = (
     Pair("Flask-SQLAlchemy", "3.0", "SQLAlchemy", "2.0"),
     Pair("Flask-SQLAlchemy", "2.5", "Werkzeug", "2.1"),
@@ -35,6 +35,12 @@ BROKEN_PAIRS = (
     Pair("Flask", "2.3", "Werkzeug", "3.1"),  # its test client needs werkzeug.__version__
     Pair("Flask", "2.2.5", "Werkzeug", "3.0"),
     Pair("Jinja2", "3.0", "MarkupSafe", "2.1"),
+)
+
+_BROKEN = (
+    "{0.old} {old} does not work with {0.new} {new}, though pip installs them together.\n"
+    '  {0.old} {old} works with {0.new} below {0.since}: pip install "{0.new}<{0.since}"\n'
+    '  {0.new} {new} works with {0.old} {0.below} or later: pip install "{0.old}>={0.below}"'
 )
 
 _MODULES = {"flask": "Flask", "flask_sqlalchemy": "Flask-SQLAlchemy"}
@@ -58,7 +64,7 @@ def broken_pair(
         old, new = version_of(pair.old), version_of(pair.new)
         if old and new and _number(old) < _number(pair.below):
             if _number(new) >= _number(pair.since):
-                return _words(pair, old, new)
+                return _BROKEN.format(pair, old=old, new=new)
     return None
 
 
@@ -69,27 +75,15 @@ def _number(version: str) -> Tuple[int, ...]:
     return tuple((numbers + [0] * 4)[:4])
 
 
-def _words(pair: Pair, old: str, new: str) -> str:
-    return (
-        "{0.old} {old} does not work with {0.new} {new}, though pip installs them together.\n"
-        '  {0.old} {old} works with {0.new} below {0.since}: pip install "{0.new}<{0.since}"\n'
-        '  {0.new} {new} works with {0.old} {0.below} or later: pip install "{0.old}>={0.below}"'
-    ).format(pair, old=old, new=new)
-
-
+@functools.lru_cache(maxsize=None)
 def require_working_pairs() -> None:
     """Look whether the installed versions work together, before an application is used.
 
     :raises ConfigurationError: if they do not.
     """
-    text = _installed_broken_pair()
+    text = broken_pair()
     if text is not None:
         raise ConfigurationError(text)
-
-
-@functools.lru_cache(maxsize=None)
-def _installed_broken_pair() -> Optional[str]:
-    return broken_pair()
 
 
 def watch_imports() -> None:
@@ -109,24 +103,18 @@ def watch_imports() -> None:
 
 
 class _Finder:
-    """Finds a module that cannot work, and nothing else."""
+    """Finds a module that cannot work, and nothing else; loading it says why."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        text = broken_pair(library=_MODULES[name]) if name in _MODULES else None
-        if text is None:
+        if name not in _MODULES or broken_pair(library=_MODULES[name]) is None:
             return None
-        return importlib.machinery.ModuleSpec(name, _Refusal(text))  # type: ignore[arg-type]
-
-
-class _Refusal:
-    def __init__(self, text: str) -> None:
-        self.text = text
+        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: Any) -> None:
         return None
 
     def exec_module(self, module: Any) -> None:
-        raise ConfigurationError(self.text)
+        raise ConfigurationError(broken_pair(library=_MODULES[module.__name__]))
 
 
 def installed_version(library: str) -> Optional[str]:
@@ -143,19 +131,16 @@ def installed_version(library: str) -> Optional[str]:
 
 def version_in_folders(library: str) -> Optional[str]:
     """Return the version of an installed library by the name of the folder that describes it."""
-    for name in _described():
-        match = re.match(r"(.+?)-(\d[^-]*)(?:-py\d.*)?\.(?:dist|egg)-info$", name)
-        if match and _plain(match.group(1)) == _plain(library):
-            return match.group(2)
-    return None
-
-
-def _described() -> Iterator[str]:
     for folder in sys.path:
         try:
-            yield from os.listdir(folder or os.curdir)
+            names = os.listdir(folder or os.curdir)
         except OSError:  # an archive, or not there
             continue
+        for name in names:
+            match = re.match(r"(.+?)-(\d[^-]*)(?:-py\d.*)?\.(?:dist|egg)-info$", name)
+            if match and _plain(match.group(1)) == _plain(library):
+                return match.group(2)
+    return None
 
 
 def _plain(name: str) -> str:

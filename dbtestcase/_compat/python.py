@@ -1,11 +1,10 @@
-"""Differences between versions of Python and its own libraries."""
+"""Keeps the differences between versions of Python and its own libraries."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Optional
 
 
 def add_class_cleanup(case: type, function: Callable[[], Any]) -> None:
@@ -57,41 +56,8 @@ def in_place_of(error: Any, kind: type, text: str) -> Any:
     return made
 
 
-def sqlite_cursor_class() -> Any:
-    """Return the class of SQLite cursors."""
-    import sqlite3
-
-    return sqlite3.Cursor
-
-
-def split_sqlite_script(script: str) -> Iterator[str]:
-    """Yield the statements of a SQLite script one by one."""
-    import sqlite3
-
-    statement = ""
-    for part in re.split(r"(?<=;)", script):
-        statement += part
-        if statement.strip() and sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():
-        yield statement
-
-
-def take_sqlite_transactions(dbapi: Any) -> Tuple[Dict[str, Any], Callable[[], None]]:
-    """Keep sqlite3 from beginning transactions by itself, in either of its two ways to do so.
-
-    :return: the attributes as they were, and what sets them back.
-    """
-    attribute, value, quiet = "isolation_level", dbapi.isolation_level, None
-    if getattr(dbapi, "autocommit", -1) is False:  # from Python 3.12 on, where it is asked for
-        attribute, value, quiet = "autocommit", False, True
-    setattr(dbapi, attribute, quiet)
-    return {attribute: value}, lambda: setattr(dbapi, attribute, value)
-
-
 def add_text(error: BaseException, text: str) -> None:
-    """Add text to what an exception says, once; its type and traceback stay as they are.
+    """Add text to the message of an exception, once; its type and traceback stay as they are.
 
     Notes came with Python 3.11. Before, the message is made longer where it is all that the
     exception says; else its class is replaced by one of the same name that says more.
@@ -107,17 +73,13 @@ def add_text(error: BaseException, text: str) -> None:
     elif type(error) is AssertionError and error.args in ((), (None,)):  # by assert, self.fail()
         error.args = (("%s\n%s" % (error, text)).lstrip("\n"),)
     else:
-        _say_more(error, text)
-
-
-def _say_more(error: BaseException, text: str) -> None:
-    kind = type(error)
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    longer = dict(names, __str__=lambda self: "%s\n%s" % (kind.__str__(self), text))
-    try:
-        error.__class__ = type(kind.__name__, (kind,), longer)
-    except TypeError:  # one of those that are built in, as KeyError
-        sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))
+        kind = type(error)
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        longer = dict(names, __str__=lambda self: "%s\n%s" % (kind.__str__(self), text))
+        try:
+            error.__class__ = type(kind.__name__, (kind,), longer)
+        except TypeError:  # one of those that are built in, as KeyError
+            sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))
 
 
 def loaded_version(module: str) -> Optional[str]:

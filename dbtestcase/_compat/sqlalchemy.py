@@ -1,14 +1,21 @@
-"""Differences between SQLAlchemy's connections, sessions and statements."""
+"""Keeps the differences between versions of SQLAlchemy, from statements to pools and URLs."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import inspect
 import os
+import re
 import sys
-from typing import Any, Callable, Dict, List
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import sqlalchemy as sa
+from sqlalchemy.engine.url import URL, make_url
+
+_PASSWORD_ARGUMENT = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 def select(*columns: Any) -> Any:
@@ -34,36 +41,31 @@ def listen_to_connections(connected: Callable[[Any], None]) -> None:
     """Have a function called with every Connection that is made, in whichever engine.
 
     Up to SQLAlchemy 1.4 ``execution_options()`` makes another Connection on the same checkout,
-    often the only one that is kept; and a "branch" borrows what its origin holds.
+    often the only one that is kept; and a "branch" borrows what its origin holds. From 2.0 on
+    there is no event of engines for it that is free: where engines have any listener, SQLAlchemy
+    looks for those of all events at each statement.
     """
-    engine = sa.engine.Engine
-    if hasattr(sa.engine.Connection, "_branch"):
+    engine, connection = sa.engine.Engine, sa.engine.Connection
+    if hasattr(connection, "_branch"):
 
-        def made(conn: Any, branch: bool) -> None:
+        def begun(conn: Any, branch: bool) -> None:
             if not branch:
                 connected(conn)
 
-        sa.event.listen(engine, "engine_connect", made)
+        sa.event.listen(engine, "engine_connect", begun)
         sa.event.listen(
             engine, "set_connection_execution_options", lambda conn, opts: connected(conn)
         )
-    else:
-        _call_when_made(sa.engine.Connection, connected)
-
-
-def _call_when_made(connection: Any, connected: Callable[[Any], None]) -> None:
-    """Have a function called with each Connection, by other means than an event of engines.
-
-    Where engines have any listener, SQLAlchemy looks for those of all events at each statement.
-    """
-    ordinary = connection.__init__
+        return
+    ordinary: Any = connection.__init__
 
     @functools.wraps(ordinary)
     def made(self: Any, *arguments: Any, **options: Any) -> None:
         ordinary(self, *arguments, **options)
         connected(self)
 
-    connection.__init__ = made
+    known: Any = connection
+    known.__init__ = made
 
 
 def listen_to_disposal(engine: Any, disposed: Callable[[Any], None]) -> None:
@@ -156,3 +158,182 @@ def unregister_session(scoped: Any, scope: Any) -> None:
         registry.registry.pop(scope, None)
     else:
         registry.clear()
+
+
+# --- pools, and what they hand out --------------------------------------------------------------
+
+
+def dbapi_connection(fairy: Any) -> Any:
+    """Return the driver's own connection behind a pooled one."""
+    return fairy.dbapi_connection if hasattr(fairy, "dbapi_connection") else fairy.connection
+
+
+def spare_connection(engine: Any) -> Any:
+    """Return a pooled connection of an engine without waiting for one that others have out."""
+    pool = engine.pool
+    if not getattr(pool, "checkedout", lambda: 0)():
+        return engine.raw_connection()
+    return new_connection(engine)
+
+
+def new_connection(engine: Any) -> Any:
+    """Return a new connection, made as the engine makes its own, that no pool knows."""
+    fairy = engine.pool.recreate().connect()
+    fairy.detach()  # closed, not pooled, when it is given back
+    return fairy
+
+
+def set_pool_timeout(pool: Any, seconds: Optional[float]) -> Optional[float]:
+    """Set how long a pool waits for a connection to come back; return what it was, if it waits."""
+    before: Optional[float] = getattr(pool, "_timeout", None)
+    if before is not None and seconds is not None:
+        pool._timeout = seconds
+    return before
+
+
+def pool_record(pool: Any, dbapi: Any, info: Dict[str, Any]) -> Any:
+    """Return a pool's record of a connection that it did not make itself."""
+    from sqlalchemy.pool.base import _ConnectionRecord
+
+    record = _ConnectionRecord(pool, connect=False)
+    attribute = "dbapi_connection" if hasattr(record, "dbapi_connection") else "connection"
+    setattr(record, attribute, dbapi)
+    record.starttime = time.time()
+    record.info.update(info)
+    return record
+
+
+def recorded_connection(record: Any) -> Any:
+    """Return the driver connection of a pool's record, ``None`` if it was taken out."""
+    if hasattr(record, "dbapi_connection"):
+        return record.dbapi_connection
+    return record.connection
+
+
+def has_one_connection(pool: Any) -> bool:
+    """Tell whether a pool keeps one connection (for each thread), as for databases in memory."""
+    return isinstance(pool, (sa.pool.StaticPool, sa.pool.SingletonThreadPool))
+
+
+def sqlite_connection(engine: Any) -> Any:
+    """Return a pooled connection to a SQLite database that threads can use in turn.
+
+    A database in memory is the pool's own connection; for a file a new one is made.
+    """
+    if has_one_connection(engine.pool):
+        return engine.raw_connection()
+
+    def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        return dialect.connect(*arguments, **dict(options, check_same_thread=False))
+
+    sa.event.listen(engine, "do_connect", connect)
+    try:
+        return new_connection(engine)
+    finally:
+        sa.event.remove(engine, "do_connect", connect)
+
+
+def is_bound_to_thread(pool: Any) -> bool:
+    """Tell whether each thread has a database in memory of its own."""
+    return isinstance(pool, sa.pool.SingletonThreadPool)
+
+
+def engines_and_pooled_connections() -> Tuple[List[Any], List[Any]]:
+    """Return every engine of this process, and what its pools have handed out and not got back."""
+    from sqlalchemy.pool.base import _ConnectionFairy
+
+    engines, fairies = [], []
+    for each in gc.get_objects():
+        kind = type(each)  # isinstance() would wake objects that pretend to be of another class
+        if issubclass(kind, sa.engine.Engine):
+            engines.append(each)
+        elif issubclass(kind, _ConnectionFairy) and dbapi_connection(each) is not None:
+            fairies.append(each)
+    return engines, fairies
+
+
+def part_with_connection(fairy: Any) -> Any:
+    """Take the driver's connection from a pooled one, without a word to the server; return it."""
+    name = "dbapi_connection" if hasattr(fairy, "dbapi_connection") else "connection"
+    dbapi, record = getattr(fairy, name), fairy._connection_record
+    setattr(fairy, name, None)
+    if record is not None:
+        setattr(record, name if hasattr(record, name) else "connection", None)
+        record.fairy_ref = None  # so that nothing is rolled back when the fairy is thrown away
+    return dbapi
+
+
+def is_in_memory(pool: Any) -> bool:
+    """Tell whether a pool's connections are to databases in memory, which are nowhere else."""
+    dialect = getattr(pool, "_dialect", None)
+    return getattr(dialect, "name", None) == "sqlite" and has_one_connection(pool)
+
+
+# --- URLs ---------------------------------------------------------------------------------------
+
+
+def url_key(url: URL) -> Any:
+    """Return what is equal as long as a URL is; up to SQLAlchemy 1.3 a URL can be changed."""
+    return url if isinstance(url, tuple) else url_text(url)
+
+
+def url_text(url: Union[str, URL], hide_password: bool = False) -> str:
+    """Return a URL as text.
+
+    ``str(url)`` shows the password up to SQLAlchemy 1.4 and hides it after.
+    """
+    url = make_url(url)
+    if hasattr(url, "render_as_string"):
+        text = url.render_as_string(hide_password=hide_password)
+    else:
+        text = str(url.__to_string__(hide_password=hide_password))
+    # As an argument it is the driver's, and SQLAlchemy does not hide it.
+    return _PASSWORD_ARGUMENT.sub(r"\1***", text) if hide_password else text
+
+
+def url_with(url: Union[str, URL], **parts: Any) -> URL:
+    """Return a copy of the URL with some parts replaced: URLs are mutable up to SQLAlchemy 1.3."""
+    url = make_url(url)
+    if hasattr(url, "set"):
+        return url._replace(**parts)  # set() takes None for no change
+    copied = make_url(url_text(url))
+    for name, value in parts.items():
+        setattr(copied, name, value)
+    return copied
+
+
+@contextlib.contextmanager
+def connect_timeout(seconds: int = 4) -> Iterator[None]:
+    """Bound the time to connect by libpq's own variable, unless the user has set it."""
+    if "PGCONNECT_TIMEOUT" in os.environ:
+        yield
+        return
+    os.environ["PGCONNECT_TIMEOUT"] = str(seconds)
+    try:
+        yield
+    finally:
+        os.environ.pop("PGCONNECT_TIMEOUT", None)
+
+
+def without_password(text: str, url: Union[str, URL]) -> str:
+    """Return a message with the URL's password taken out."""
+    url = make_url(url)
+    for password in (url.password, url.query.get("password"), url.query.get("sslpassword")):
+        if password:
+            text = text.replace(str(password), "***")
+    return text
+
+
+def postgresql_drivername() -> Optional[str]:
+    """Return the shortest name of a PostgreSQL driver that can be imported, ``None`` without any.
+
+    Plain ``postgresql`` means psycopg2 up to SQLAlchemy 2.0 and psycopg (3) from 2.1 on.
+    """
+    for name in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):
+        try:
+            dialect: Any = make_url(name + "://").get_dialect()
+            (getattr(dialect, "import_dbapi", None) or dialect.dbapi)()
+        except (ImportError, sa.exc.NoSuchModuleError):
+            continue
+        return name
+    return None

@@ -1,10 +1,19 @@
-"""Assertions about objects, rows and queries; each mixin works on any ``unittest.TestCase``."""
+"""Holds the assertions about objects, rows and queries; each mixin fits any ``TestCase``.
+
+- ``states.py``: ``ObjectStateAssertions``, and how objects got into their states
+- ``rows.py``: ``RowAssertions``; ``targets.py`` asks the database for them
+- ``queries.py``: ``QueryAssertions``, and the recorder of queries that they and others use
+- ``describe.py``: values, rows and objects as failures show them
+"""
 
 from .describe import count
-from .queries import QueryAssertions
-from .queries import listed as listed_query
-from .queries import repeats as repeated_queries
-from .recorder import QueryRecorder, RecordedQuery
+from .queries import (
+    QueryAssertions,
+    QueryRecorder,
+    RecordedQuery,
+    listed_query,
+    repeated_queries,
+)
 from .rows import RowAssertions
 from .states import ObjectStateAssertions
 

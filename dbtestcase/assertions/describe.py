@@ -1,4 +1,4 @@
-"""The words for objects, rows and values: short, and without a query."""
+"""Describes objects, rows and values in failures: short, and without a query."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from typing import Any, Iterable, List, Mapping, Tuple
 _LONGEST_VALUE = 60
 _MOST_VALUES = 8
 
-
-def _shortener() -> reprlib.Repr:
-    shortener = reprlib.Repr()
-    shortener.maxstring = shortener.maxother = shortener.maxlong = _LONGEST_VALUE
-    shortener.maxlevel = 3
-    return shortener
-
-
-_short = _shortener()
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = _LONGEST_VALUE
+_short.maxlevel = 3
 
 
 def value(thing: Any) -> str:
@@ -68,15 +62,14 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 def where(criteria: Iterable[Any], dialect: Any) -> str:
     """Return the SQL expressions as a WHERE clause with the values in it; "" without criteria."""
-    words = " AND ".join(_expression(criterion, dialect) for criterion in criteria)
-    return " where " + words if words else ""
-
-
-def _expression(criterion: Any, dialect: Any) -> str:
-    if hasattr(criterion, "__clause_element__"):
-        criterion = criterion.__clause_element__()
-    try:
-        literal = criterion.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-        return text(str(literal).replace("%%", "%"), 200)
-    except Exception:  # a value without a literal form: then its name must do
-        return text(str(criterion), 200)
+    words = []
+    for criterion in criteria:
+        if hasattr(criterion, "__clause_element__"):
+            criterion = criterion.__clause_element__()
+        try:
+            literal = criterion.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+            words.append(text(str(literal).replace("%%", "%"), 200))
+        except Exception:  # a value without a literal form: then its name must do
+            words.append(text(str(criterion), 200))
+    clause = " AND ".join(words)
+    return " where " + clause if clause else ""

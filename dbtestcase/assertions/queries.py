@@ -1,13 +1,15 @@
-"""How many statements a piece of a test sends to the database."""
+"""Records the queries that a piece of a test runs, and asserts how many they are."""
 
 from __future__ import annotations
 
+import threading
 import unittest
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from .. import where
+from .. import _compat, where
+from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
 from . import describe
-from .recorder import QueryRecorder, RecordedQuery
 
 if TYPE_CHECKING:
     _TestCase = unittest.TestCase
@@ -41,6 +43,62 @@ class QueryAssertions(_TestCase):
         return QueryBlock(self, most, "at most ", msg)
 
 
+class RecordedQuery(NamedTuple):
+    """One statement: its text, its parameters as the driver got them, and where it came from.
+
+    ``many`` tells that the parameters are a sequence of sets, each for one run of the statement.
+    """
+
+    statement: str
+    parameters: Any
+    many: bool
+    line: Optional[where.Line]
+    thread: str
+
+
+class QueryRecorder(QuerySubscriber):
+    """Records the statements of all threads between ``start()`` and ``stop()``.
+
+    Arguments:
+        engines: the engines to listen to; None means every engine of the process.
+
+    A statement with many sets of parameters counts once; savepoints and other transaction control
+    do not count, nor do the statements of this package's own assertions.
+    """
+
+    def __init__(self, engines: Optional[List[Any]] = None) -> None:
+        self.queries: List[RecordedQuery] = []
+        self._engines = engines
+        self._batch: Callable[[], Any] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def __iter__(self) -> Iterator[RecordedQuery]:
+        return iter(list(self.queries))
+
+    def start(self) -> None:
+        """Begin to listen."""
+        subscribe_to_queries(self)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        unsubscribe_from_queries(self)
+
+    def began(self, conn: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        """Record a query, unless it goes on with one that is recorded already."""
+        # An engine made by execution_options() shares the pool of the one that it came from.
+        pool, engines = conn.engine.pool, self._engines
+        if engines is not None and not any(each.pool is pool for each in engines):
+            return
+        if _compat.is_further_batch(context):
+            before, self._batch = self._batch(), weakref.ref(context)
+            if before is context:
+                return
+        line, thread = where.user_line(), threading.current_thread().name
+        self.queries.append(RecordedQuery(statement, parameters, many, line, thread))
+
+
 class QueryBlock(QueryRecorder):
     """The context manager of both assertions, and what it recorded."""
 
@@ -65,12 +123,11 @@ class QueryBlock(QueryRecorder):
             return
         run = len(self)
         if run > self._expected or (run < self._expected and not self._limit):
-            words = failure_text(self._expected, self._limit, list(self))
+            words = _failure_text(self._expected, self._limit, list(self))
             raise self._case.failureException(self._case._formatMessage(self._msg, words))
 
 
-def failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str:
-    """Return what was expected, what ran, what repeats, and the queries one by one."""
+def _failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str:
     lines = [
         "%s%s expected, %d %s run%s"
         % (
@@ -81,15 +138,15 @@ def failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> str
             ":" if queries else ".",
         )
     ]
-    lines += repeats(queries)
+    lines += repeated_queries(queries)
     for number, query in enumerate(queries[:_MOST_LISTED], 1):
-        lines += listed(number, query)
+        lines += listed_query(number, query)
     if len(queries) > _MOST_LISTED:
         lines.append("  ... and %d more" % (len(queries) - _MOST_LISTED))
     return "\n".join(lines)
 
 
-def repeats(queries: List[RecordedQuery]) -> List[str]:
+def repeated_queries(queries: List[RecordedQuery]) -> List[str]:
     """Return a line for each statement that ran more than once from one line of the user's code.
 
     With different parameters it is the pattern called N+1: one query for the list, one more for
@@ -98,18 +155,15 @@ def repeats(queries: List[RecordedQuery]) -> List[str]:
     groups: Dict[Tuple[str, Optional[where.Line]], List[int]] = {}
     for index, query in enumerate(queries):
         groups.setdefault((query.statement, query.line), []).append(index)
-    return [
-        _repeat(queries, indexes, line)
-        for (_, line), indexes in sorted(groups.items(), key=lambda group: -len(group[1]))
-        if len(indexes) > 1
-    ]
-
-
-def _repeat(queries: List[RecordedQuery], indexes: List[int], line: Optional[where.Line]) -> str:
-    kinds = {describe.text(repr(queries[index].parameters), 1000) for index in indexes}
-    what = "N+1" if len(kinds) > 1 else "the same query"
-    place = " from " + str(line) if line else ""
-    return "  %s: %d times%s (queries %s)" % (what, len(indexes), place, _numbers(indexes))
+    lines = []
+    for (_, line), indexes in sorted(groups.items(), key=lambda group: -len(group[1])):
+        if len(indexes) > 1:
+            kinds = {describe.text(repr(queries[index].parameters), 1000) for index in indexes}
+            what = "N+1" if len(kinds) > 1 else "the same query"
+            place = " from " + str(line) if line else ""
+            words = (what, len(indexes), place, _numbers(indexes))
+            lines.append("  %s: %d times%s (queries %s)" % words)
+    return lines
 
 
 def _numbers(indexes: List[int]) -> str:
@@ -121,18 +175,15 @@ def _numbers(indexes: List[int]) -> str:
     return ", ".join(numbers)
 
 
-def listed(number: int, query: RecordedQuery) -> List[str]:
+def listed_query(number: int, query: RecordedQuery) -> List[str]:
     """Return the lines about one query: the statement, its parameters, its place."""
     lines = ["%3d. %s" % (number, describe.text(query.statement, _LONGEST_STATEMENT))]
     if query.parameters:
-        lines.append("     with " + _parameters(query))
+        sets = query.parameters if query.many else [query.parameters]
+        words = describe.text(describe.value(sets[0]), _LONGEST_PARAMETERS)
+        words += " and %d more sets" % (len(sets) - 1) if len(sets) > 1 else ""
+        lines.append("     with " + words)
     place = "     at " + (str(query.line) if query.line else "a line outside the test")
     if query.thread != "MainThread":
         place += ", in thread %s" % query.thread
     return lines + [place]
-
-
-def _parameters(query: RecordedQuery) -> str:
-    sets = query.parameters if query.many else [query.parameters]
-    words = describe.text(describe.value(sets[0]), _LONGEST_PARAMETERS)
-    return words if len(sets) == 1 else "%s and %d more sets" % (words, len(sets) - 1)

@@ -1,13 +1,16 @@
-"""Which rows there are, as the test's own session sees them."""
+"""Asserts which rows there are, as the test's own session sees them."""
 
 from __future__ import annotations
 
+import contextlib
 import unittest
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple
 
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from ..errors import ConfigurationError
 from . import describe
-from .access import session_of
 from .targets import Target, target_of
 
 if TYPE_CHECKING:
@@ -41,8 +44,13 @@ class RowAssertions(_TestCase):
             criteria: SQL expressions as ``filter()`` takes them.
         """
         _check_number(expected, "a number of rows is 0, 1, 2, ...", 0)
-        _check_criteria(criteria)
-        with session_of(self, "assertRowCount") as session:
+        for criterion in criteria:
+            if isinstance(criterion, (str, bool)) or criterion is None:
+                raise TypeError(
+                    "criteria are SQL expressions, as Participant.name == 'test', and a message is "
+                    "given as msg=...; got %s" % describe.value(criterion)
+                )
+        with _session_of(self, "assertRowCount") as session:
             rows = target_of(session, target, *criteria)
             found = rows.count()
             if found != expected:
@@ -72,7 +80,7 @@ class RowAssertions(_TestCase):
             values: by attribute or column name; None means NULL.
             msg: as everywhere in unittest, unless the target has a column of this name.
         """
-        with session_of(self, "assertRowExists") as session:
+        with _session_of(self, "assertRowExists") as session:
             every = target_of(session, __target)
             msg, values = _wanted(every, msg, values)
             criteria = {name: every.attribute(name) == values[name] for name in values}
@@ -82,7 +90,7 @@ class RowAssertions(_TestCase):
 
     def assertNoRowExists(self, __target: Any, *, msg: Any = _NO_MESSAGE, **values: Any) -> None:
         """Fail if a row has all these values; arguments as of assertRowExists()."""
-        with session_of(self, "assertNoRowExists") as session:
+        with _session_of(self, "assertNoRowExists") as session:
             every = target_of(session, __target)
             msg, values = _wanted(every, msg, values)
             rows = target_of(session, __target, *[every.attribute(k) == values[k] for k in values])
@@ -107,14 +115,14 @@ class RowCountBlock:
         self._case, self._changes, self._msg = case, dict(changes), msg
 
     def __enter__(self) -> RowCountBlock:
-        with session_of(self._case, "assertRowCountChanges") as session:
+        with _session_of(self._case, "assertRowCountChanges") as session:
             self._before = {each: _census(target_of(session, each)) for each in self._changes}
         return self
 
     def __exit__(self, failed: Any, error: Any, traceback: Any) -> None:
         if failed is not None:
             return
-        with session_of(self._case, "assertRowCountChanges") as session:
+        with _session_of(self._case, "assertRowCountChanges") as session:
             targets = {each: target_of(session, each) for each in self._changes}
             after = {each: targets[each].count() for each in targets}
             changed = {each: after[each] - self._before[each][0] for each in targets}
@@ -122,10 +130,13 @@ class RowCountBlock:
                 return
             lines = ["row counts did not change as expected:"]
             for each, target in targets.items():
-                before = self._before[each]
-                lines.append(_change_text(target, self._changes[each], before[0], after[each]))
-                if changed[each] != self._changes[each]:
-                    lines += _new_and_gone(target, before[1])
+                (before, keys), expected = self._before[each], self._changes[each]
+                is_so = changed[each] == expected
+                verdict = "as expected" if is_so else "instead of %s" % _signed(expected)
+                words = (target.name, _signed(changed[each]), verdict, before, after[each])
+                lines.append("  %s: %s %s (%d before, %d after)" % words)
+                if not is_so:
+                    lines += _new_and_gone(target, keys)
             _fail(self._case, self._msg, "\n".join(lines))
 
 
@@ -136,19 +147,36 @@ def _fail(case: unittest.TestCase, msg: Any, words: str) -> None:
 # --- what was asked -----------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _session_of(case: unittest.TestCase, asker: str) -> Iterator[Any]:
+    """Yield the test's own session: ``case.session``, else ``case.db.session``.
+
+    A scoped session gives its current one. A sessionmaker has no current one: then a session of
+    its own looks, and is closed afterwards.
+    """
+    own = getattr(case, "session", None)
+    flask = getattr(getattr(case, "db", None), "session", None)
+    for candidate in (own, flask):
+        if isinstance(candidate, sessionmaker):
+            with contextlib.closing(candidate()) as session:
+                yield session
+            return
+        if isinstance(candidate, scoped_session):
+            candidate = candidate()
+        if isinstance(candidate, Session):
+            yield candidate
+            return
+    found = "" if own is None else " (its session is of type %s)" % type(own).__name__
+    raise ConfigurationError(
+        "%s() found no session on %s%s. Set session to a SQLAlchemy session, scoped session or "
+        "sessionmaker, or db to the Flask-SQLAlchemy object." % (asker, type(case).__name__, found)
+    )
+
+
 def _check_number(number: Any, rule: str, least: Optional[int] = None) -> None:
     whole = isinstance(number, int) and not isinstance(number, bool)
     if not whole or (least is not None and number < least):
         raise TypeError("%s; got %s" % (rule, describe.value(number)))
-
-
-def _check_criteria(criteria: Sequence[Any]) -> None:
-    for criterion in criteria:
-        if isinstance(criterion, (str, bool)) or criterion is None:
-            raise TypeError(
-                "criteria are SQL expressions, as Participant.name == 'test', and a message is "
-                "given as msg=...; got %s" % describe.value(criterion)
-            )
 
 
 def _wanted(rows: Target, msg: Any, values: Dict[str, Any]) -> Tuple[Any, Dict[str, Any]]:
@@ -192,17 +220,11 @@ def _nearest(every: Target, criteria: Dict[str, Any], values: Dict[str, Any]) ->
     lines = ["; %s:" % ("the only row" if number == 1 else "the nearest of %d rows" % number)]
     for near in every.nearest(criteria, _NEAREST):
         lines.append("  " + describe.row(every.row_name, near.values))
-        lines += [
-            "      " + _difference(dict(near.values), name, values) for name in near.different
-        ]
+        found = dict(near.values)
+        for name in near.different:
+            there = "%s, not " % describe.value(found[name]) if name in found else "not "
+            lines.append("      %s is %s%s" % (name, there, describe.value(values[name])))
     return "\n".join(lines + _unflushed(every))
-
-
-def _difference(row: Dict[str, Any], name: str, values: Dict[str, Any]) -> str:
-    wanted = describe.value(values[name])
-    if name not in row:
-        return "%s is not %s" % (name, wanted)
-    return "%s is %s, not %s" % (name, describe.value(row[name]), wanted)
 
 
 def _census(rows: Target) -> Tuple[int, Optional[Set[Any]]]:
@@ -212,13 +234,6 @@ def _census(rows: Target) -> Tuple[int, Optional[Set[Any]]]:
         if len(keys) <= _MOST_KEYS:
             return len(keys), set(keys)
     return rows.count(), None
-
-
-def _change_text(rows: Target, expected: int, before: int, after: int) -> str:
-    change = after - before
-    verdict = "as expected" if change == expected else "instead of %s" % _signed(expected)
-    counts = "%d before, %d after" % (before, after)
-    return "  %s: %s %s (%s)" % (rows.name, _signed(change), verdict, counts)
 
 
 def _signed(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What rows can be asked of: a mapped class, a Table, a ``select()`` or a Query."""
+"""Asks a mapped class, a Table, a ``select()`` or a Query for its rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from sqlalchemy.orm import Mapper, Query
 from sqlalchemy.sql.expression import FromClause, SelectBase
 
 from .. import _compat
-from . import access, describe
+from ..connections import OWN_QUERY
+from . import describe
 
 Values = List[Tuple[str, Any]]  # of one row, in the order of the columns
+
+_MILLISECONDS = "1000"  # a second look at the database must never wait for long
 
 
 class NearRow(NamedTuple):
@@ -38,17 +41,6 @@ def target_of(session: Any, thing: Any, *criteria: Any) -> Target:
     return target
 
 
-def name_of(thing: Any) -> str:
-    """Return what messages call a target."""
-    if isinstance(thing, Query):
-        return "the query"
-    if isinstance(thing, SelectBase):
-        return "the select()"
-    if isinstance(thing, FromClause):
-        return str(getattr(thing, "fullname", thing))
-    return str(_mapper_of(thing).class_.__name__)
-
-
 class Target:
     """Some rows as one session sees them, uncommitted and (with autoflush) unflushed ones too.
 
@@ -60,9 +52,9 @@ class Target:
     bind: Any
     statement: Any
 
-    def __init__(self, session: Any, thing: Any) -> None:
+    def __init__(self, session: Any, name: str) -> None:
         self.session = session
-        self.name = name_of(thing)
+        self.name = name
         self.row_name = "row"
         self.columns: Dict[str, Any] = {}
         self.key: List[str] = []
@@ -83,8 +75,27 @@ class Target:
         return int(self._run(self._counting(), 1)[1][0][0])
 
     def count_committed(self) -> Optional[int]:
-        """Return the number of rows that others can see; None when that cannot be known."""
-        return access.count_committed(self.bind, self._counting())
+        """Return the number of rows that others can see; None when that cannot be known.
+
+        They are counted outside the engine's pool, which may be empty. A test's transaction that
+        began on a Connection of its own hides what is committed, and a database in memory is one
+        connection.
+        """
+        bind = self.bind
+        if not isinstance(bind, sa.engine.Engine) or _compat.has_one_connection(bind.pool):
+            return None
+        pool = bind.pool.recreate()
+        try:
+            with contextlib.closing(sa.engine.Connection(bind, pool.connect())) as connection:
+                if bind.dialect.name == "postgresql":
+                    for setting in ("lock_timeout", "statement_timeout"):
+                        bounded = sa.func.set_config(setting, _MILLISECONDS, False)
+                        connection.execute(_own(_compat.select(bounded)))
+                return int(connection.execute(_own(self._counting())).fetchall()[0][0])
+        except Exception:  # locked, not there yet, no connection left: the driver's own errors, too
+            return None
+        finally:
+            pool.dispose()
 
     def rows(self, limit: int) -> List[Values]:
         """Return some of the rows, in the order of their primary key where it is known."""
@@ -130,20 +141,20 @@ class Target:
         if self.session.autoflush:
             self.session.flush()
         connection = _compat.session_connection(self.session, self.bind)
-        with contextlib.closing(connection.execute(access.own(statement))) as result:
+        with contextlib.closing(connection.execute(_own(statement))) as result:
             return list(result.keys()), list(result.fetchmany(limit))
 
 
 class _SelectTarget(Target):
     def __init__(self, session: Any, statement: Any) -> None:
-        super().__init__(session, statement)
+        super().__init__(session, "the select()")
         self.statement = statement
         self.bind = _compat.bind_of_clause(session, statement)
 
 
 class _TableTarget(Target):
     def __init__(self, session: Any, table: Any) -> None:
-        super().__init__(session, table)
+        super().__init__(session, str(getattr(table, "fullname", table)))
         self.statement = table.select()
         self.bind = _compat.bind_of_clause(session, table)
         self.row_name = self.name
@@ -165,7 +176,7 @@ class _TableTarget(Target):
 class _QueryTarget(Target):
     # The Query itself counts, so that what a suite hooks into its queries counts as well.
     def __init__(self, session: Any, query: Any) -> None:
-        super().__init__(query.session or session, query)
+        super().__init__(query.session or session, "the query")
         self.query = query if query.session else query.with_session(session)
         entity = query.column_descriptions[0]["entity"]
         if entity is None:
@@ -181,15 +192,22 @@ class _QueryTarget(Target):
         self.query = self.query.filter(criterion)
 
     def count(self) -> int:
-        return int(access.own(self.query).count())
+        return int(_own(self.query).count())
 
 
 class _ClassTarget(_QueryTarget):
     def __init__(self, session: Any, mapped: Any) -> None:
-        mapper = _mapper_of(mapped)
+        inspected = sa.inspect(mapped, raiseerr=False)
+        if not isinstance(inspected, Mapper) and not getattr(inspected, "is_aliased_class", False):
+            got = "%s %s" % (type(mapped).__name__, describe.value(mapped))
+            raise TypeError(
+                "rows are those of a mapped class, a Table, a select() or a Query; got " + got
+            )
+        mapper: Any = inspected.mapper
         super().__init__(session, session.query(mapped))
-        self.name = self.row_name = name_of(mapped)
+        self.name = self.row_name = str(mapper.class_.__name__)
         self.mapped = mapped
+        self.mapped_class = mapper.class_
         self.attributes = set(mapper.attrs.keys()) | set(mapper.all_orm_descriptors.keys())
         self.key = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         stored = [
@@ -204,20 +222,13 @@ class _ClassTarget(_QueryTarget):
         return getattr(self.mapped, name) if name in self.attributes else super().attribute(name)
 
     def unflushed(self) -> int:
-        cls = _mapper_of(self.mapped).class_
-        return sum(isinstance(new, cls) for new in self.session.new)
+        return sum(isinstance(new, self.mapped_class) for new in self.session.new)
 
     def _fetch(self, columns: List[Any], order: List[Any], limit: int) -> List[Any]:
         query = self.query.with_entities(*columns).order_by(*order, *self._order())
-        return list(access.own(query).limit(limit).all())
+        return list(_own(query).limit(limit).all())
 
 
-def _mapper_of(thing: Any) -> Any:
-    inspected = sa.inspect(thing, raiseerr=False)
-    mapped = isinstance(inspected, Mapper) or getattr(inspected, "is_aliased_class", False)
-    if not mapped:
-        got = "%s %s" % (type(thing).__name__, describe.value(thing))
-        raise TypeError(
-            "rows are those of a mapped class, a Table, a select() or a Query; got " + got
-        )
-    return inspected.mapper
+def _own(statement: Any) -> Any:
+    """Mark a statement or Query as the assertions' own, which is not counted as the test's."""
+    return statement.execution_options(**{OWN_QUERY: True})

@@ -1,7 +1,12 @@
-"""What the run cost and what it left open, noted while it happens.
+"""Reports what a run cost and what it left open; both are noted while it happens.
 
 Nothing is noted, and next to nothing is spent, unless somebody asks for the report: the environment
 variable ``DBTESTCASE_REPORT`` or the nose2 plugin.
+
+- ``recorder.py``: listens to ``events``, counts queries, and looks what is left on the servers
+- ``parts.py``: collects what the processes of one run noted
+- ``run.py``: adds it up
+- ``outputs.py``: makes the text, the page and the file for machines, and writes them
 """
 
 from __future__ import annotations
@@ -12,23 +17,11 @@ from typing import Optional
 
 from .. import events
 from . import outputs, parts
-from .outputs import files_asked_for
-from .outputs import write as write_report
+from .outputs import LINES, files_asked_for, render, write
 from .recorder import Recorder
 from .run import Run
-from .text import LINES, render
 
-__all__ = [
-    "LINES",
-    "Run",
-    "files_asked_for",
-    "finish",
-    "is_on",
-    "render",
-    "turn_on",
-    "write",
-    "write_report",
-]
+__all__ = ["LINES", "files_asked_for", "finish", "is_on", "render", "turn_on", "write"]
 
 _recorder: Optional[Recorder] = None
 
@@ -50,7 +43,7 @@ def turn_on() -> None:
 def finish() -> Optional[Run]:
     """Stop, and return what was noted, by all processes of the run.
 
-    :return: ``None`` where another process of the run is the one to tell, or has told it.
+    :return: ``None`` where another process of the run makes the report, or has made it.
     """
     global _recorder
     recorder, _recorder = _recorder, None
@@ -60,15 +53,10 @@ def finish() -> Optional[Run]:
     return recorder.finish()
 
 
-def write(run: Run) -> None:
-    """Write what was noted to where the environment variable asks for it."""
-    outputs.write(run, outputs.asked_for(os.environ.get(outputs.VARIABLE, "")))
-
-
 def _at_exit() -> None:
     run = finish()
     if run is not None and not run.is_empty:
-        write(run)
+        write(run, outputs.asked_for(os.environ.get(outputs.VARIABLE, "")))
 
 
 # A process that was started by one that notes has its variable.

@@ -1,8 +1,8 @@
-"""How the processes of one run report home: each writes lines to a file of its own.
+"""Collects what the processes of one run note: each writes lines to a file of its own.
 
-The files lie in one directory, whose name is handed down in the environment. The process that made
-up the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does
-not import the tests: the last one of them that ends collects.
+The files lie in one directory, whose name is handed down in the environment. The process that chose
+the name collects them when it ends. Workers of pytest-xdist have no such parent, as theirs does not
+import the tests: the last one of them that ends collects.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ class Parts:
 
     def __init__(self) -> None:
         run = os.environ.get(_XDIST_RUN)
-        self.directory = os.environ.get(VARIABLE) or _directory(run or uuid.uuid4().hex)
+        name = "dbtestcase-report-" + (run or uuid.uuid4().hex)
+        self.directory = os.environ.get(VARIABLE) or os.path.join(tempfile.gettempdir(), name)
         self._collector = None if VARIABLE in os.environ else os.getpid()
         self._shared = self._collector is not None and run is not None
         self._file: Optional[TextIO] = None
         self._process: Optional[int] = None
         if self._collector:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        if self._shared:
-            self._alive = self._claim()
+        if self._shared:  # a lock is held for as long as this process lives, however it ends
+            self._alive = self._open("%d.alive" % os.getpid())
+            _lock(self._alive)
         os.environ[VARIABLE] = self.directory
 
     @property
@@ -51,8 +53,7 @@ class Parts:
             if not os.path.isdir(self.directory):
                 return  # collected already: this process outlived its run
             self._process = os.getpid()
-            path = os.path.join(self.directory, "%d.jsonl" % self._process)
-            self._file = open(path, "a", encoding="utf-8")
+            self._file = self._open("%d.jsonl" % self._process)
         self._file.write(json.dumps(event, default=str) + "\n")
         self._file.flush()
 
@@ -81,13 +82,10 @@ class Parts:
                     with contextlib.suppress(ValueError):  # cut off: its process was killed
                         yield json.loads(line)
 
-    # --- workers without a parent that collects --------------------------------------------------
+    def _open(self, name: str) -> TextIO:
+        return open(os.path.join(self.directory, name), "a", encoding="utf-8")
 
-    def _claim(self) -> TextIO:
-        """Hold a lock for as long as this process lives, however it ends."""
-        alive = open(os.path.join(self.directory, "%d.alive" % os.getpid()), "w", encoding="utf-8")
-        _lock(alive)
-        return alive
+    # --- workers without a parent that collects --------------------------------------------------
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -105,18 +103,11 @@ class Parts:
 
     def _others_alive(self) -> bool:
         for path in glob.glob(os.path.join(glob.escape(self.directory), "*.alive")):
-            if path != self._alive.name and _is_held(path):
-                return True
+            if path != self._alive.name:
+                with open(path, encoding="utf-8") as file:
+                    if not _lock(file, wait=False):
+                        return True
         return False
-
-
-def _directory(key: str) -> str:
-    return os.path.join(tempfile.gettempdir(), "dbtestcase-report-" + key)
-
-
-def _is_held(path: str) -> bool:
-    with open(path, encoding="utf-8") as file:
-        return not _lock(file, wait=False)
 
 
 def _lock(file: TextIO, wait: bool = True) -> bool:

@@ -1,16 +1,69 @@
-"""How long each test and its reset took, and how many queries the test ran."""
+"""Notes how long each test and its reset took, its queries, and what is left on the servers."""
 
 from __future__ import annotations
 
 import atexit
-from typing import Any, Callable, List, Optional
+import contextlib
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .. import events, where
-from .meter import Clock, Meter
+from .. import _compat, events, where
+from ..connections import (
+    QuerySubscriber,
+    open_checkouts,
+    subscribe_to_queries,
+    unsubscribe_from_queries,
+)
+from ..databases import used_dialects
 from .parts import Event, Parts
 from .run import Run
 
 _KINDS = {"rollback": "rolled back", None: "left alone"}
+_STARTED = "_dbtestcase_started"
+_COUNTED = "_dbtestcase_counted"  # SQLAlchemy 2 sends a long INSERT as several statements
+
+
+class Clock:
+    """The real time: libraries that stop it for a test replace these functions in modules only."""
+
+    now = staticmethod(time.time)
+    seconds = staticmethod(time.perf_counter)
+
+
+class Meter(QuerySubscriber):
+    """Counts the queries of every engine and thread of this process."""
+
+    def __init__(self) -> None:
+        self._durations: List[float] = []
+        self._begun: List[None] = []
+        subscribe_to_queries(self)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        unsubscribe_from_queries(self)
+
+    def start(self) -> None:
+        """Count from zero."""
+        self._durations, self._begun = [], []
+
+    def read(self) -> Tuple[int, float]:
+        """Return the number of queries since the start, and the seconds that they took."""
+        return len(self._begun), sum(self._durations)
+
+    def began(self, conn: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        """Count a query, and know since when it runs."""
+        if context is not None:
+            if not hasattr(context, _COUNTED):
+                setattr(context, _COUNTED, True)
+                self._begun.append(None)
+            setattr(context, _STARTED, Clock.seconds())
+
+    def ended(self, context: Any) -> None:
+        """Add the time of a query that ran or failed."""
+        began = getattr(context, _STARTED, None)
+        if began is not None:
+            delattr(context, _STARTED)
+            self._durations.append(Clock.seconds() - began)
 
 
 class _Phases:
@@ -23,11 +76,14 @@ class _Phases:
         self.seconds = self.reset_seconds = self.leave_seconds = 0.0
         self.queries, self.database_seconds = 0, 0.0
         self.began: Optional[float] = None
-        self.name = owner.__name__ if isinstance(owner, type) else _name(owner)
+        if isinstance(owner, type):
+            self.name = owner.__name__
+        else:
+            self.name = "%s.%s" % (type(owner).__name__, getattr(owner, "_testMethodName", ""))
         self.id = owner.id() if hasattr(owner, "_testMethodName") else self.name
 
 
-class Recorder:
+class Recorder(events.Listener):
     """Notes what happens in this process.
 
     :param parts: where it is written to.
@@ -54,17 +110,15 @@ class Recorder:
         self.parts.append(row)
 
     def finish(self) -> Optional[Run]:
-        """Note what is left, and return the whole run if it is this process that tells it."""
+        """Note what is left, and return the whole run if this process makes the report."""
         self._meter.stop()
-        if self._resets:
-            from .server import left_on_servers
+        left = _left_on_servers() if self._resets else None
+        if left is not None:
+            self.note("server", **left)
+        noted = self.parts.collect()
+        return None if noted is None else Run(noted, self._began, Clock.now())
 
-            for row in left_on_servers():
-                self.note("server", **row)
-        events = self.parts.collect()
-        return None if events is None else Run(events, self._began, Clock.now())
-
-    # --- what takes its time ---------------------------------------------------------------------
+    # --- what takes time -------------------------------------------------------------------------
 
     def began(self, what: str, owner: Any) -> None:
         """Hear that a test, a reset or the leaving of a database begins."""
@@ -72,8 +126,11 @@ class Recorder:
             self._tests.append(_Phases(owner))
         elif what == events.RESET:
             self._reset_began(owner)
-        else:
-            self._leaving_began()
+        else:  # the test itself is over; its rows may be kept before it is left
+            self._left, test = Clock.seconds(), self._test
+            if test and test.began is not None:
+                test.seconds = self._left - test.began - test.leave_seconds
+                test.queries, test.database_seconds = self._meter.read()
 
     def ended(self, what: str, owner: Any, error: Optional[BaseException]) -> None:
         """Hear that it is over, and what it raised."""
@@ -137,14 +194,6 @@ class Recorder:
         test.began = ended
         self._meter.start()
 
-    def _leaving_began(self) -> None:
-        """Know when the test itself is over; its rows may be kept before that."""
-        self._left = Clock.seconds()
-        test = self._test
-        if test and test.began is not None:
-            test.seconds = self._left - test.began - test.leave_seconds
-            test.queries, test.database_seconds = self._meter.read()
-
     # --- what happens ----------------------------------------------------------------------------
 
     def noted(self, what: str, **values: Any) -> None:
@@ -167,5 +216,34 @@ class Recorder:
             self.note("notice", **values)
 
 
-def _name(case: Any) -> str:
-    return "%s.%s" % (type(case).__name__, getattr(case, "_testMethodName", ""))
+# --- what is left when the run ends -------------------------------------------------------------
+
+
+def _left_on_servers() -> Optional[Dict[str, Any]]:
+    """Return the databases, connections and transactions, ``None`` where no server was used."""
+    dialects = [each for each in used_dialects() if each.control is not None]
+    names = [name for dialect in dialects for name in _names(dialect.siblings)]
+    if not names:
+        return None
+    controls = {dialect.control.pid for dialect in dialects}
+    pids = [_compat.backend_pid(each) for each in _compat.driver_connections()]
+    return {
+        "databases": sorted(set(names)),
+        "kept": sorted({name for dialect in dialects for name in _names(dialect.kept)}),
+        "connections": len({pid for pid in pids if pid is not None} - controls),
+        "transactions": [
+            "%s is still in a transaction, on the connection of %s"
+            % (
+                checkout.test or "code outside of any test",
+                checkout.lines[0] if checkout.lines else "an unknown line",
+            )
+            for checkout in open_checkouts()
+            if _compat.transaction_status(checkout.dbapi) not in (None, _compat.IDLE)
+        ],
+    }
+
+
+def _names(databases: Callable[[], List[str]]) -> List[str]:
+    with contextlib.suppress(Exception):  # the server may have ended before the run
+        return databases()
+    return []

@@ -1,4 +1,4 @@
-"""What all processes of a run noted, added up."""
+"""Adds up what all processes of a run noted."""
 
 from __future__ import annotations
 
