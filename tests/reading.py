@@ -24,6 +24,12 @@ def package():
     return found
 
 
+def document(name):
+    """Return the text of a document beside the package."""
+    with open(os.path.join(os.path.dirname(ROOT), name), encoding="utf-8") as file:
+        return file.read()
+
+
 def entries():
     """Return what is directly in the folder of the real package."""
     return [name for name in os.listdir(ROOT) if not name.startswith((".", "__pycache__"))]

@@ -61,6 +61,7 @@ STATEMENT = re.compile(
     r"|(CREATE|DROP|ALTER) (TABLE|DATABASE|INDEX|SCHEMA|SEQUENCE|TYPE|VIEW|ROLE|FUNCTION))\s+\S",
     re.DOTALL,
 )
+NAMED = re.compile(r"``((?!tests/)[\w/]+\.py)``|:mod:`dbtestcase\.([\w.]+)`")
 POSTGRESQL = "dialects.postgresql"
 POSTGRESQL_IN_TEXT = re.compile(r"(?<!sqlalchemy\.)\bdialects[./]postgresql\b")
 
@@ -156,13 +157,14 @@ def bad_doors(package):
 
 
 def _is_star_door(package, path):
-    """Tell whether a door takes all of its modules, each of which says what that is."""
-    starred = [
-        package.get(own_base(path, node).replace(".", "/") + ".py", "")
+    """Tell whether a door hands out what is public in each module of its room."""
+    starred = {
+        own_base(path, node)
         for node, _ in import_statements(tree_of(package[path]))
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
-    ]
-    return bool(starred) and all(public_names(tree_of(text)) is not None for text in starred)
+    }
+    room = dotted(path)
+    return starred == {dotted(each) for each in package if is_in(dotted(each), room)} - {room}
 
 
 def postgresql_outside(package):
@@ -325,6 +327,23 @@ def _logical_lines(text):
             tokens = []
         elif token.type not in (tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER):
             tokens.append(token)
+
+
+def stale_names(package, documents=None):
+    """Files that are named in prose are there.
+
+    :param documents: other texts by their names, such as that of CONTRIBUTING.rst.
+    """
+    files = ["/%s/%s" % (NAME, path) for path in package]
+    modules = {dotted(path) for path in package}
+    found = []
+    for path, text in sorted(dict(package, **(documents or {})).items()):
+        for file, module in NAMED.findall(text):
+            if module and module not in modules:
+                found.append("%s names %s" % (path, module))
+            elif file and not any(each.endswith("/" + file) for each in files):
+                found.append("%s names %s" % (path, file))
+    return found
 
 
 def too_many_entries(names):

@@ -23,7 +23,7 @@ SOUND = {
     ),
     "dialects/postgresql/reset/rows.py": "def restore(): return 'DELETE FROM x'\n",
     "_compat/__init__.py": '"""Door."""\nfrom .python import *\n',
-    "_compat/python.py": "import sys\n__all__ = ['NEW']\nNEW = sys.version_info >= (3, 8)\n",
+    "_compat/python.py": "import sys\nNEW = sys.version_info >= (3, 8)\n",
     "where.py": "",
     "events.py": "",
     "errors.py": "class DatabaseTestCaseError(Exception): pass\n",
@@ -45,6 +45,7 @@ RULES_OF_PACKAGES = (
     structure.long_files,
     structure.long_functions,
     structure.collected_by_runners,
+    structure.stale_names,
 )
 
 
@@ -56,7 +57,7 @@ class StructureTest(unittest.TestCase):
     def assertHeld(self, rule):
         found = rule(self.package)
         if found:
-            self.fail("\n  ".join([rule.__doc__] + found))
+            self.fail("\n  ".join([rule.__doc__.splitlines()[0]] + found))
 
     def test_the_package_is_looked_at(self):
         self.assertIn("dialects/postgresql/database.py", self.package)
@@ -106,6 +107,14 @@ class StructureTest(unittest.TestCase):
 
     def test_no_public_name_begins_as_tests_do(self):
         self.assertHeld(structure.collected_by_runners)
+
+    def test_files_that_are_named_in_prose_are_there(self):
+        self.assertHeld(structure.stale_names)
+
+    def test_files_that_documents_name_are_there(self):
+        documents = {name: reading.document(name) for name in ("CONTRIBUTING.rst", "README.rst")}
+        found = structure.stale_names(self.package, documents)
+        self.assertEqual([each for each in found if each.split()[0] in documents], [])
 
     def test_the_package_has_few_entries(self):
         self.assertEqual(structure.too_many_entries(reading.entries()), [])
@@ -246,9 +255,9 @@ class PlantedTest(unittest.TestCase):
                     structure.bad_doors, {path: text}, "databases/__init__.py " + expected
                 )
 
-    def test_a_star_in_the_door_of_compat_needs_all_in_its_modules(self):
+    def test_a_star_in_the_door_of_compat_takes_all_of_its_modules(self):
         self.assertFound(
-            structure.bad_doors, {"_compat/python.py": ""}, "_compat/__init__.py has no __all__"
+            structure.bad_doors, {"_compat/flask.py": ""}, "_compat/__init__.py has no __all__"
         )
 
     def test_postgresql_outside_of_the_dialects_is_found(self):
@@ -360,6 +369,17 @@ class PlantedTest(unittest.TestCase):
         self.assertEqual(structure.too_many_entries("abcdefghijklmnopqrstuv"), [])
         found = structure.too_many_entries("abcdefghijklmnopqrstuvw")
         self.assertEqual([each.partition(":")[0] for each in found], ["23 entries"])
+
+    def test_a_name_of_a_file_that_is_gone_is_found(self):
+        good = "# ``check.py``, ``databases/check.py``, :mod:`dbtestcase.databases`, %s"
+        for name, found in (
+            ("``safeguard.py``", "safeguard.py"),
+            ("``where/check.py``", "where/check.py"),
+            (":mod:`dbtestcase.check`", "check"),
+        ):
+            with self.subTest(name):
+                planted = {"where.py": good % name}
+                self.assertFound(structure.stale_names, planted, "where.py names " + found)
 
     def test_a_public_name_that_runners_would_collect_is_found(self):
         planted = {"__init__.py": '"""Door."""\n__all__ = ["TestBase", "Tester", "test_it", "a"]\n'}
