@@ -36,7 +36,6 @@ AROUND = {
     "commands": ["server"],
     "nose2": ["report"],
     "report": ["assertions"],
-    "misuse": ["evidence"],
     "evidence": ["assertions"],
     "forbidding": [],
     "server": [],
@@ -47,7 +46,7 @@ CORE = ["testcase", "declared", "strategies", "databases", "dialects"]
 WATCH = ["connections"]
 GROUND = ["contracts", "binaries", "_compat", "where", "events", "errors"]
 # What else the test case is put together from.
-PUT_TOGETHER = {"testcase": ["assertions", "evidence", "misuse"]}
+PUT_TOGETHER = {"testcase": ["assertions", "evidence"]}
 
 FILE_LINES = 420
 FUNCTION_LINES = 45  # without its docstring

@@ -6,7 +6,6 @@
 - ``describe.py``: values, rows and objects as failures show them
 """
 
-from .describe import count
 from .queries import (
     QueryAssertions,
     QueryRecorder,
@@ -23,7 +22,6 @@ __all__ = [
     "QueryRecorder",
     "RecordedQuery",
     "RowAssertions",
-    "count",
     "listed_query",
     "repeated_queries",
 ]

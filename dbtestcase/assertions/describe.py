@@ -35,11 +35,6 @@ def row(name: str, values: Iterable[Tuple[str, Any]]) -> str:
     return "<%s>" % " ".join([name] + words)
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return ``1 row``, ``3 rows``; the plural where it is not the noun with an s."""
-    return "%d %s" % (number, noun if number == 1 else plural or noun + "s")
-
-
 def mapped_object(state: Any) -> str:
     """Return a mapped object's class and the values that it has loaded, its key first.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTupl
 
 from .. import _compat, where
 from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
+from ..errors import count
 from . import describe
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _failure_text(expected: int, limit: str, queries: List[RecordedQuery]) -> st
         "%s%s expected, %d %s run%s"
         % (
             limit,
-            describe.count(expected, "query", "queries"),
+            count(expected, "query"),
             len(queries),
             "was" if len(queries) == 1 else "were",
             ":" if queries else ".",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tupl
 
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, count
 from . import describe
 from .targets import Target, target_of
 
@@ -54,7 +54,7 @@ class RowAssertions(_TestCase):
             rows = target_of(session, target, *criteria)
             found = rows.count()
             if found != expected:
-                number = describe.count(expected, "row")
+                number = count(expected, "row")
                 what = rows.name + describe.where(criteria, rows.bind.dialect)
                 words = "%s of %s expected, %d found" % (number, what, found)
                 if criteria and not found:
@@ -209,7 +209,7 @@ def _seen(case: unittest.TestCase, rows: Target, found: int) -> str:
 
 def _unflushed(rows: Target) -> List[str]:
     number = 0 if rows.session.autoflush else rows.unflushed()
-    objects = describe.count(number, "new object")
+    objects = count(number, "new object")
     return ["  not counted: %s, for autoflush is off" % objects] if number else []
 
 

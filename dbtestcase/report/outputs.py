@@ -8,7 +8,7 @@ import sys
 import textwrap
 from typing import Any, Dict, List
 
-from ..assertions import count
+from ..errors import count
 from .run import Run
 
 VARIABLE = "DBTESTCASE_REPORT"
@@ -148,7 +148,7 @@ def _row(name: str, number: int, time: float, words: str) -> List[str]:
 
 
 def _queries(number: int) -> str:
-    return count(number, "query", "queries")
+    return count(number, "query")
 
 
 def _list(title: str, entries: List[str], most: int) -> List[str]:
@@ -196,7 +196,7 @@ def _left(run: Run) -> List[str]:
         words += "; %s %s" % ("database" if len(databases) == 1 else "databases", names)
     if kept:
         words += "; %s of failed tests: python -m dbtestcase databases names %s" % (
-            count(len(kept), "copy", "copies"),
+            count(len(kept), "copy"),
             "it" if len(kept) == 1 else "them",
         )
     return [words] + lines if run.servers else []
