@@ -14,7 +14,7 @@ import weakref
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.databases import check
+from dbtestcase.databases.check import _databases, close_all
 from tests import models, support
 
 
@@ -247,14 +247,14 @@ class FileTest(support.Outcomes):
                 if not pid:
                     status = 1
                     try:
-                        (database,) = check._databases.values()
+                        (database,) = _databases.values()
                         status = 0 if not database.dialect.alive else 2
                     finally:
                         os._exit(status)
                 self.assertEqual(os.waitpid(pid, 0)[1] >> 8, 0)
                 self.assertEqual(self.session.query(Author).count(), 0)
 
-        check.close_all()
+        close_all()
         self.assertPasses(Case)
 
 
@@ -339,7 +339,7 @@ class MemoryTest(support.Outcomes):
         for number in range(20):
             setattr(Case, "test_%d" % number, Case.test_one)
         self.assertPasses(Case)
-        private = [each for each in check._databases.values() if each.dialect.identity.private]
+        private = [each for each in _databases.values() if each.dialect.identity.private]
         self.assertLessEqual(len(private), 1)
 
     @unittest.skipIf(
