@@ -1,4 +1,4 @@
-"""The outer transaction: what a test and the code under test commit is gone when the test is over.
+"""Runs each test in an outer transaction: what the test commits is gone when it is over.
 
 What drop and create would give, as far as one connection can show it. It differs where it must:
 ``now()`` stands still during a test, other processes and engines see nothing of it, connections of
@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from ..databases import forget_built, name_of, restore
+from ..databases import CheckedDatabase, forget_built, name_of, restore
 from ..errors import DatabaseTestCaseError
 from . import Strategy
 from .outer import OuterTransaction
@@ -27,14 +27,14 @@ _ESCAPE = """\
   A test that needs real commits belongs to a class with reset = "recreate"."""
 
 # For each database, the rows and the state that the last outer transaction left.
-_states: "weakref.WeakKeyDictionary[Any, Tuple[Any, Any]]" = weakref.WeakKeyDictionary()
+_states: "weakref.WeakKeyDictionary[CheckedDatabase, Tuple[Any, Any]]" = weakref.WeakKeyDictionary()
 
 
 class RollbackStrategy(Strategy):
     """Run each test within one transaction on each database, and roll it back."""
 
     def __init__(self) -> None:
-        self._running: List[Tuple[Any, OuterTransaction]] = []
+        self._running: List[Tuple[CheckedDatabase, OuterTransaction]] = []
 
     def begin(self, case: Any, databases: List[Any]) -> None:
         """Begin the outer transactions, on what each test of the class starts with.
@@ -52,7 +52,7 @@ class RollbackStrategy(Strategy):
             for database in databases:
                 self._begin(database, case, built=True)
 
-    def _begin(self, database: Any, case: Any, built: bool = False) -> bool:
+    def _begin(self, database: CheckedDatabase, case: Any, built: bool = False) -> bool:
         """Begin on one database; false where it differs by more than rows from its base line."""
         state = None if built else _state(database)
         if not state and not built and restore(database, database.data, case):
@@ -102,13 +102,13 @@ class RollbackStrategy(Strategy):
             self._running.pop()[1].commit()
 
 
-def _state(database: Any) -> Any:
+def _state(database: CheckedDatabase) -> Any:
     """Return the state that the last outer transaction left, if on the same rows."""
     baseline, state = _states.get(database, (None, None))
     return state if baseline is database.data else None
 
 
-def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
+def _clear(database: CheckedDatabase, outer: OuterTransaction, case: Any) -> List[str]:
     """Make the database equal to its base line; return what was not."""
     _states.pop(database, None)
     try:

@@ -1,4 +1,4 @@
-"""The outer transaction of PostgreSQL: its statements, and the proof that nothing got past it.
+"""Keeps an outer transaction on PostgreSQL, and proves that nothing got past it.
 
 The connection is in the driver's autocommit mode and the transaction is begun by a statement: so
 the driver sends no BEGIN of its own, and psycopg2's real ``commit()`` does nothing.

@@ -1,4 +1,4 @@
-"""The outer transaction of SQLite, whose driver has to be kept from beginning and ending its own.
+"""Keeps an outer transaction on SQLite, whose driver is kept from beginning and ending its own.
 
 https://docs.python.org/3/library/sqlite3.html#transaction-control
 """

@@ -1,8 +1,8 @@
-"""The outer transaction: one around a whole test, and savepoints in place of the test's own.
+"""Puts one transaction around a whole test, and savepoints in place of the test's own ones.
 
-    transaction.py    the life of one: engines are led into it, all is rolled back, engines go back
-    checkout.py       what pools hand out meanwhile: many users of its one connection
-    savepoints.py     what their commits and rollbacks are
+    transaction.py    its life: engines are led into it, all is rolled back, engines are put back
+    checkout.py       what pools hand out meanwhile: each check-out is a user of its one connection
+    savepoints.py     what the commits and rollbacks of these users are
 
 What differs between databases is in a :class:`~dbtestcase.contracts.OuterConnection`.
 """

@@ -6,6 +6,7 @@ can be told from those of others, from whichever version of SQLAlchemy or raw co
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
@@ -130,7 +131,7 @@ class Checkout(Observer):
         if name in _SHORTCUTS:
             return lambda *arguments, **options: getattr(self.cursor(), name)(*arguments, **options)
         if name in _REFUSED_METHODS:
-            return self._refuse(name)
+            return functools.partial(self._refuse, name)
         if name == "info" and not self.closed:
             return _Information(self, value)
         if name == "in_transaction" and not self.closed:
@@ -143,7 +144,7 @@ class Checkout(Observer):
         if name not in _REFUSED_ATTRIBUTES:
             setattr(self._outer.dbapi, name, value)
         elif value != getattr(self, name):
-            self._refuse(name)(value)
+            self._refuse(name, value)
 
     def shown_status(self, status: Any) -> Any:
         """Return the status that a transaction of this check-out's own would have."""
@@ -163,14 +164,11 @@ class Checkout(Observer):
                 end(self)
             vars(self).update(_doomed=None, _used=False)
 
-    def _refuse(self, name: str) -> Callable[..., None]:
-        def refuse(*arguments: Any, **options: Any) -> None:
-            if name.startswith("tpc_"):
-                raise self._outer.refusal("a two-phase commit")
-            value = next(iter(list(arguments) + list(options.values())), None)
-            raise self._outer.refusal(_compat.transaction_setting(name, value))
-
-        return refuse
+    def _refuse(self, name: str, *arguments: Any, **options: Any) -> None:
+        if name.startswith("tpc_"):
+            raise self._outer.refusal("a two-phase commit")
+        value = next(iter(list(arguments) + list(options.values())), None)
+        raise self._outer.refusal(_compat.transaction_setting(name, value))
 
 
 class _Information:

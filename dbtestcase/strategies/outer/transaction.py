@@ -1,4 +1,4 @@
-"""The life of one outer transaction: what a test commits is in it, and it is rolled back.
+"""Leads engines into one transaction around a test, and rolls it back when the test is over.
 
 The engines stay what they are, with their listeners and their clones; only their pools are replaced
 for the time of the test, by one that always hands out the same connection.
@@ -132,7 +132,7 @@ class OuterTransaction:
     def _open(self) -> OuterConnection:
         engine = self.engines[0]
         try:
-            connection = _connection_like(engine)
+            connection: OuterConnection = dialects.of_engine(engine).outer(engine)
         except ConfigurationError as error:
             raise self.refusal("AUTOCOMMIT") from error
         if connection.kept:
@@ -145,7 +145,7 @@ class OuterTransaction:
         own = self.connection.identity()
         for engine in self.engines[1:]:
             if engine not in _identities:
-                other = _connection_like(engine)
+                other: OuterConnection = dialects.of_engine(engine).outer(engine)
                 _identities[engine] = other.identity()
                 other.close()
             if _identities[engine] != own:
@@ -173,8 +173,3 @@ def close_kept(engine: Any) -> None:
         kept = _kept.pop(engine, None)
         if kept is not None:
             kept.close()
-
-
-def _connection_like(engine: Any) -> OuterConnection:
-    connection: OuterConnection = dialects.of_engine(engine).outer(engine)
-    return connection
