@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from dbtestcase import _compat
 from dbtestcase.dialects.postgresql.sessions.control import Control
 from dbtestcase.errors import ConfigurationError
-from dbtestcase.strategies.outer.transaction import OuterTransaction, _kept, close_kept
+from dbtestcase.strategies.outer import OuterTransaction, close_kept
+from dbtestcase.strategies.outer.transaction import _kept
 from tests import support
 
 metadata = sa.MetaData()
@@ -95,11 +96,11 @@ class OuterCase(unittest.TestCase):
     def assert_nothing_escaped(self, outcome):
         """A commit in another database of the server looks like one that escaped at first."""
         if outcome.committed:
-            self.assertEqual(self.outer.sql.escaped_tables(self.checked_database()), [])
+            self.assertEqual(self.outer.connection.escaped_tables(self.checked_database()), [])
 
     def assert_escaped(self, tables):
         if self.engine.dialect.name == "postgresql":
-            found = self.outer.sql.escaped_tables(self.checked_database())
+            found = self.outer.connection.escaped_tables(self.checked_database())
             self.assertEqual(found, tables)
 
     def clear(self, engine):

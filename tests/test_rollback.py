@@ -304,6 +304,35 @@ class PostgreSQLRollbackTest(RollbackContract, support.Outcomes):
 
         self.assertPasses(Case)
 
+    def test_tables_that_come_late_do_not_reach_the_next_test(self):
+        known = self.models
+        for late in (self.test_url, self.audit_url):
+
+            class Case(self.base()):
+                def test_a(self):
+                    for key in (None, "audit"):
+                        engine = self._dbtestcase_target.engines[key]
+                        self.assertNotIn("late", sa.inspect(engine).get_table_names())
+                        self.assertEqual(type(engine.pool).__name__, "SharedPool")
+                    self.db.session.add(known.Author(name="a"))
+                    self.db.session.add(known.Visit(page="b"))
+                    self.db.session.commit()
+                    self.assertEqual(self.db.session.query(known.Author).count(), 1)
+                    self.assertEqual(self.db.session.query(known.Visit).count(), 1)
+
+                test_b = test_c = test_a
+
+                def setUp(self, url=late):
+                    if self._testMethodName != "test_c":
+                        engine = sa.create_engine(url)
+                        with engine.begin() as connection:
+                            connection.execute(sa.text("CREATE TABLE late (id int)"))
+                        engine.dispose()
+                    super().setUp()
+
+            with self.subTest(late):
+                self.assertPasses(Case)
+
     def test_a_violated_deferred_constraint_fails_the_commit_as_over_a_real_one(self):
         class Case(self.base()):
             def test_one(self):

@@ -1,4 +1,4 @@
-"""The outer transaction: what a test and the code under test commit is gone when the test is over.
+"""Runs each test in an outer transaction: what the test commits is gone when it is over.
 
 What drop and create would give, as far as one connection can show it. It differs where it must:
 ``now()`` stands still during a test, other processes and engines see nothing of it, connections of
@@ -11,13 +11,23 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from ..databases import forget_built, name_of, restore
+from ..databases import CheckedDatabase, forget_built, name_of, restore
 from ..errors import DatabaseTestCaseError
 from .contract import Strategy
-from .outer.transaction import OuterTransaction
+from .outer import OuterTransaction
+
+_VIOLATION = (
+    '{0} left rows in "{1}" that violate a deferred constraint, which a commit checks:\n  {2}'
+)
+
+_ESCAPE = """\
+{0} wrote to "{1}" past its outer transaction: {2}.
+  It was committed for real: by an engine or process of its own, or by a COMMIT that was\
+ sent as text. The database was cleared, so the next test starts clean.
+  A test that needs real commits belongs to a class with reset = "recreate"."""
 
 # For each database, the rows and the state that the last outer transaction left.
-_states: "weakref.WeakKeyDictionary[Any, Tuple[Any, Any]]" = weakref.WeakKeyDictionary()
+_states: "weakref.WeakKeyDictionary[CheckedDatabase, Tuple[Any, Any]]" = weakref.WeakKeyDictionary()
 
 
 class RollbackStrategy(Strategy):
@@ -26,7 +36,7 @@ class RollbackStrategy(Strategy):
     ends = True
 
     def __init__(self) -> None:
-        self._running: List[Tuple[Any, OuterTransaction]] = []
+        self._running: List[Tuple[CheckedDatabase, OuterTransaction]] = []
 
     def begin(self, case: Any, databases: List[Any]) -> None:
         """Begin the outer transactions, on what each test of the class starts with.
@@ -35,20 +45,28 @@ class RollbackStrategy(Strategy):
         :param databases: the checked databases of the test.
         :raises ConfigurationError: if engines cannot share a transaction.
         """
-        test = name_of(case)
         case._dbtestcase_committed_counts = False  # all connections see what none has committed
-        if not all([_is_ready(database, case) for database in databases]):
+        if not all(self._begin(each, case) for each in databases):
+            while self._running:
+                self._running.pop()[1].end()
             forget_built(databases)
             case._dbtestcase_build(databases)
-        for database in databases:
-            outer = OuterTransaction(database.engines, test, database.name, case.lock_timeout)
-            if not outer.begin(database.data, _state(database)) and _state(database):
-                outer.end()  # somebody has committed something since the last test
-                if restore(database, database.data, case):
-                    self._begin_anew(case, databases)
-                    return
-                outer.begin(database.data)
-            self._running.append((database, outer))
+            for database in databases:
+                self._begin(database, case, built=True)
+
+    def _begin(self, database: CheckedDatabase, case: Any, built: bool = False) -> bool:
+        """Begin on one database; false where it differs by more than rows from its base line."""
+        state = None if built else _state(database)
+        if not state and not built and restore(database, database.data, case):
+            return False
+        outer = OuterTransaction(database.engines, name_of(case), database.name, case.lock_timeout)
+        if not outer.begin(database.data, state) and state:
+            outer.end()  # somebody has committed something since the last test
+            if restore(database, database.data, case):
+                return False
+            outer.begin(database.data)
+        self._running.append((database, outer))
+        return True
 
     def end(self, case: Any, databases: List[Any]) -> None:
         """Roll back, and look whether anything got past the transaction.
@@ -64,11 +82,13 @@ class RollbackStrategy(Strategy):
             outcome = outer.end()
             _states[database] = (database.data, outcome.state)
             if outcome.violation is not None:
-                failures.append(case.failureException(_violation_text(outer, outcome.violation)))
-            if outcome.committed:
-                escaped = _clear(database, outer, case)
-                if escaped:
-                    failures.append(DatabaseTestCaseError(_escape_text(outer, escaped)))
+                said = "\n  ".join(str(outcome.violation).strip().splitlines())
+                text = _VIOLATION.format(outer.test, outer.database, said)
+                failures.append(case.failureException(text))
+            escaped = _clear(database, outer, case) if outcome.committed else []
+            if escaped:
+                text = _ESCAPE.format(outer.test, outer.database, ", ".join(escaped))
+                failures.append(DatabaseTestCaseError(text))
         if failures:
             raise failures[0]
 
@@ -83,31 +103,18 @@ class RollbackStrategy(Strategy):
         while self._running:
             self._running.pop()[1].commit()
 
-    def _begin_anew(self, case: Any, databases: List[Any]) -> None:
-        while self._running:
-            self._running.pop()[1].end()
-        forget_built(databases)
-        case._dbtestcase_build(databases)
-        for database in databases:
-            _states.pop(database, None)
-        self.begin(case, databases)
 
-
-def _is_ready(database: Any, case: Any) -> bool:
-    """Make a database equal to its base line unless it is known to be; tell whether that went."""
-    return bool(_state(database)) or not restore(database, database.data, case)
-
-
-def _state(database: Any) -> Any:
+def _state(database: CheckedDatabase) -> Any:
+    """Return the state that the last outer transaction left, if on the same rows."""
     baseline, state = _states.get(database, (None, None))
     return state if baseline is database.data else None
 
 
-def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
+def _clear(database: CheckedDatabase, outer: OuterTransaction, case: Any) -> List[str]:
     """Make the database equal to its base line; return what was not."""
     _states.pop(database, None)
     try:
-        found: List[str] = outer.sql.escaped_tables(database)
+        found = outer.connection.escaped_tables(database)
     except Exception:
         if database.dialect.alive:
             raise
@@ -117,21 +124,4 @@ def _clear(database: Any, outer: OuterTransaction, case: Any) -> List[str]:
         forget_built([database])
         return found + [reason]
     # What was deleted or changed shows by the rows that had to be written anew.
-    return found or list(outer.sql.escaped_tables(database))
-
-
-def _violation_text(outer: OuterTransaction, error: BaseException) -> str:
-    return (
-        '%s left rows in "%s" that violate a deferred constraint, which a commit checks:\n  %s'
-        % (outer.test, outer.database, "\n  ".join(str(error).strip().splitlines()))
-    )
-
-
-def _escape_text(outer: OuterTransaction, escaped: List[str]) -> str:
-    return (
-        '%s wrote to "%s" past its outer transaction: %s.\n'
-        "  It was committed for real: by an engine or process of its own, or by a COMMIT that was"
-        " sent as text. The database was cleared, so the next test starts clean.\n"
-        '  A test that needs real commits belongs to a class with reset = "recreate".'
-        % (outer.test, outer.database, ", ".join(escaped))
-    )
+    return found or outer.connection.escaped_tables(database)

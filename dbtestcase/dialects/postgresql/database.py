@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from ... import _compat
 from ...connections import subscribe
-from ...contracts import Identity
+from ...contracts import Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from .catalog.dump import dump
 from .catalog.properties import properties, restore_properties
@@ -15,7 +15,7 @@ from .claims.copying import Copier, NotCopied
 from .claims.databases import create_like, ensure_database, siblings
 from .claims.kept import copies
 from .drop import drop_everything, installed_extensions, inventory
-from .outer.outer import OuterSQL
+from .outer import PostgreSQLOuterConnection
 from .proof.ledger import COUNTING
 from .reset.baseline import Baseline
 from .sessions import identifying
@@ -52,9 +52,9 @@ class PostgreSQL:
             )
 
     @staticmethod
-    def outer(engine: Any) -> OuterSQL:
+    def outer(engine: Any) -> OuterConnection:
         """Return a connection like those of an engine for outer transactions."""
-        return OuterSQL(engine)
+        return PostgreSQLOuterConnection(engine)
 
     @staticmethod
     def identify(engine: Any) -> Identity:

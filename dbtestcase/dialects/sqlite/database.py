@@ -13,10 +13,10 @@ import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ... import _compat
-from ...contracts import Identity
+from ...contracts import Identity, OuterConnection
 from ...errors import BlockedDatabaseError, UnsafeDatabaseError
 from .copying import Copier
-from .outer import OuterSQL
+from .outer import SQLiteOuterConnection
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
 _VERSION = "SQLite %s" % sqlite3.sqlite_version
@@ -70,9 +70,9 @@ class SQLite:
             )
 
     @staticmethod
-    def outer(engine: Any) -> OuterSQL:
+    def outer(engine: Any) -> OuterConnection:
         """Return a connection of an engine for outer transactions."""
-        return OuterSQL(engine)
+        return SQLiteOuterConnection(engine)
 
     @staticmethod
     def identify(engine: Any) -> Identity:

@@ -1,4 +1,4 @@
-"""What a pool hands out while an outer transaction runs: always the same connection.
+"""Hands out the one connection of an outer transaction, to each check-out as if it were its own.
 
 Each check-out is a face of its own of the one driver connection, so that its commits and rollbacks
 can be told from those of others, from whichever version of SQLAlchemy or raw code they come.
@@ -6,32 +6,52 @@ can be told from those of others, from whichever version of SQLAlchemy or raw co
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from sqlalchemy.pool import NullPool
 
 from ... import _compat
 from ...connections import BEGIN, COMMIT, PREPARE, ROLLBACK, Observer, open_cursor, read_statement
 
+if TYPE_CHECKING:
+    from .transaction import OuterTransaction
+
 _REFUSED_ATTRIBUTES = ("autocommit", "isolation_level", "readonly", "read_only", "deferrable")
 _REFUSED_METHODS = frozenset(
     "set_isolation_level set_session set_autocommit set_read_only set_deferrable"
     " tpc_begin tpc_prepare tpc_commit tpc_rollback tpc_recover".split()
 )
-_INFORMATION = ("info", "in_transaction")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 
 
 class Checkout(Observer):
     """One check-out of the connection that all share.
 
+    Attributes that are set on it are set on the driver's connection; those of its own are kept by
+    way of ``vars()``.
+
     :param outer: the outer transaction.
     """
 
-    def __init__(self, outer: Any) -> None:
-        vars(self).update(_outer=outer, _active=False, _used=False, _closed=False, _doomed=False)
+    _outer: OuterTransaction
+    _active: bool  # statements are the user's, no longer those of listeners at the check-out
+    _used: bool  # something was run since the last end of a transaction
+    _closed: bool
+    _doomed: Optional[Exception]  # what every statement gets until the next rollback
+
+    def __init__(self, outer: OuterTransaction) -> None:
+        vars(self).update(_outer=outer, _active=False, _used=False, _closed=False, _doomed=None)
+
+    def activate(self) -> None:
+        """Count statements from now on as the user's."""
+        vars(self)["_active"] = True
+
+    def doom(self, error: Exception) -> None:
+        """Refuse statements until the rollback that this check-out's failed one calls for."""
+        vars(self)["_doomed"] = error
 
     # --- what the driver's connection does otherwise ---------------------------------------------
 
@@ -39,7 +59,7 @@ class Checkout(Observer):
         """Open a cursor that sets a savepoint before it writes."""
         self._require_open()
         cursor = open_cursor(self._outer.dbapi, self, arguments, options)
-        if not self._outer.sql.kept:
+        if not self._outer.connection.kept:
             self._outer.cursors.add(cursor)  # in SQLite a half-read one keeps its lock
         return cursor
 
@@ -68,13 +88,13 @@ class Checkout(Observer):
         self.before(None, "transaction", None, ())
         return self._outer.dbapi.transaction(*arguments, **options)
 
-    def __enter__(self) -> "Checkout":
+    def __enter__(self) -> Checkout:
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self.commit() if kind is None else self.rollback()
 
-    # --- what cursors report ---------------------------------------------------------------------
+    # --- what its cursors report -----------------------------------------------------------------
 
     def before(self, cursor: Any, method: str, statement: Any, arguments: Sequence[Any]) -> bool:
         """Prepare for a statement; tell whether it is to be run at all."""
@@ -89,8 +109,8 @@ class Checkout(Observer):
         elif kind == PREPARE:
             raise self._outer.refusal("a two-phase commit")
         elif kind != BEGIN:
-            if self._doomed:
-                raise self._outer.sql.aborted_error()
+            if self._doomed is not None:
+                raise self._doomed.with_traceback(None)
             self._outer.savepoints.before(self, kind)
             vars(self)["_used"] = True
             return True
@@ -101,65 +121,58 @@ class Checkout(Observer):
         if self._active:
             self._outer.savepoints.failed(self)
 
-    def doom(self) -> None:
-        """Refuse statements until the rollback that this check-out's failed one calls for."""
-        vars(self)["_doomed"] = True
-
-    def activate(self) -> None:
-        """Count statements from now on as the user's."""
-        vars(self)["_active"] = True
-
     # --- everything else is the driver's ---------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
         outer = vars(self)["_outer"]
-        if name in outer.sql.shown:
-            return outer.sql.shown[name]
+        if name in outer.connection.shown:
+            return outer.connection.shown[name]
         value = getattr(outer.dbapi, name)
         if name in _SHORTCUTS:
             return lambda *arguments, **options: getattr(self.cursor(), name)(*arguments, **options)
         if name in _REFUSED_METHODS:
-            return self._refuse(name)
-        if name in _INFORMATION and not self.closed:
-            return _Information(self, value) if name == "info" else self.shown_status(value)
+            return functools.partial(self._refuse, name)
+        if name == "info" and not self.closed:
+            return _Information(self, value)
+        if name == "in_transaction" and not self.closed:
+            return self.shown_status(value)
         if not name.startswith("__"):
             self._require_open()
         return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _REFUSED_ATTRIBUTES:
+            setattr(self._outer.dbapi, name, value)
+        elif value != getattr(self, name):
+            self._refuse(name, value)
 
     def shown_status(self, status: Any) -> Any:
         """Return the status that a transaction of this check-out's own would have."""
         unused = self._active and not self._used
         return _compat.IDLE if unused and status in (True, _compat.IN_TRANSACTION) else status
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _REFUSED_ATTRIBUTES:
-            setattr(self._outer.dbapi, name, value)
-        elif value != getattr(self, name):
-            self._refuse(name)(value)
+    # --- what the steps are made of --------------------------------------------------------------
 
-    def _end(self, end: Callable[[Any], None]) -> None:
+    def _require_open(self) -> None:
+        if self._closed or self._outer.over:
+            raise self._outer.connection.closed_error(self._outer.test)
+
+    def _end(self, end: Callable[[Checkout], None]) -> None:
         """End what was begun since the last end, if anything was."""
         if self._used or not self._active:  # what listeners run is not told
             if not self.closed:
                 end(self)
-            vars(self).update(_doomed=False, _used=False)
+            vars(self).update(_doomed=None, _used=False)
 
-    def _refuse(self, name: str) -> Any:
-        def refuse(*arguments: Any, **options: Any) -> None:
-            if name.startswith("tpc_"):
-                raise self._outer.refusal("a two-phase commit")
-            value = next(iter(list(arguments) + list(options.values())), None)
-            raise self._outer.refusal(_compat.transaction_setting(name, value))
-
-        return refuse
-
-    def _require_open(self) -> None:
-        if self._closed or self._outer.over:
-            raise self._outer.sql.closed_error(self._outer.test)
+    def _refuse(self, name: str, *arguments: Any, **options: Any) -> None:
+        if name.startswith("tpc_"):
+            raise self._outer.refusal("a two-phase commit")
+        value = next(iter(list(arguments) + list(options.values())), None)
+        raise self._outer.refusal(_compat.transaction_setting(name, value))
 
 
 class _Information:
-    """What drivers for PostgreSQL tell of a connection, but for the state of its transaction."""
+    """The ``info`` of drivers for PostgreSQL, with the state of a check-out's own transaction."""
 
     def __init__(self, checkout: Checkout, information: Any) -> None:
         self._checkout = checkout
@@ -180,6 +193,10 @@ class SharedPool(NullPool):
     """
 
     settled = True  # by the transaction, which ends with the test
+    former: Any
+    _outer: OuterTransaction
+    _process: int
+    _thread: Optional[int]  # the only one that is to use the connection
 
     def __init__(self, former: Any) -> None:
         super().__init__(
@@ -188,18 +205,33 @@ class SharedPool(NullPool):
             dialect=former._dialect,
         )
 
-    def lead_to(self, outer: Any, former: Any) -> None:
-        """Hand out the connection of an outer transaction from now on."""
-        vars(self)["dispatch"] = former.dispatch  # the very listeners, not a copy as for recreate()
-        self.former = former
-        self._outer = outer
-        self._process = os.getpid()
-        self._thread = threading.get_ident() if outer.sql.one_thread else None
+    @staticmethod
+    def install(engine: Any, outer: OuterTransaction) -> None:
+        """Have an engine hand out the connection of an outer transaction from now on."""
+        former = engine.pool
+        # Kept on the engine itself: it refers to the engine's listeners, and so to the engine.
+        pool = vars(engine).get("_dbtestcase_pool")
+        if pool is None or pool._reset_on_return is not former._reset_on_return:
+            pool = engine._dbtestcase_pool = SharedPool(former)
+        vars(pool)["dispatch"] = former.dispatch  # the very listeners, not a copy as for recreate()
+        pool.former = former
+        pool._outer = outer
+        pool._process = os.getpid()
+        pool._thread = threading.get_ident() if outer.connection.one_thread else None
+        engine.pool = pool
+
+    @staticmethod
+    def remove(engine: Any) -> None:
+        """Have an engine go on with its own pool."""
+        while isinstance(engine.pool, SharedPool):
+            engine.pool = engine.pool.former
 
     def connect(self) -> Any:
         """Check the shared connection out."""
-        if os.getpid() != self._process and not _compat.is_in_memory(self.former):
-            return self._in_child().connect()
+        if self._process != os.getpid() and not _compat.is_in_memory(self.former):
+            if not hasattr(self, "_child"):  # forked: the connection is its parent's
+                self._child = self.former.recreate()
+            return self._child.connect()
         if self._thread not in (None, threading.get_ident()):
             return self.former.connect()  # where each thread has a database in memory of its own
         fairy = super().connect()
@@ -211,7 +243,7 @@ class SharedPool(NullPool):
     def dispose(self) -> None:
         """Do nothing: the connection stays until the test is over."""
 
-    def recreate(self) -> "SharedPool":
+    def recreate(self) -> SharedPool:
         """Return the same pool, as an engine that is disposed of goes on with what it gets."""
         return self
 
@@ -220,15 +252,9 @@ class SharedPool(NullPool):
         return "SharedPool of an outer transaction"
 
     def _do_get(self) -> Any:
-        return _compat.pool_record(self, Checkout(self._outer), self._outer.sql.info)
+        return _compat.pool_record(self, Checkout(self._outer), self._outer.connection.info)
 
     def _do_return_conn(self, record: Any) -> None:
         checkout = _compat.recorded_connection(record)
         if checkout is not None:
             checkout.close()
-
-    def _in_child(self) -> Any:
-        """Return a pool for a process that forked: the connection is its parent's."""
-        if self._process != os.getpid() and not hasattr(self, "_child"):
-            self._child = self.former.recreate()
-        return self._child

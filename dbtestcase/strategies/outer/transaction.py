@@ -1,4 +1,4 @@
-"""One transaction around a whole test: what the test commits is in it, and it is rolled back.
+"""Leads engines into one transaction around a test, and rolls it back when the test is over.
 
 The engines stay what they are, with their listeners and their clones; only their pools are replaced
 for the time of the test, by one that always hands out the same connection.
@@ -6,18 +6,20 @@ for the time of the test, by one that always hands out the same connection.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from typing import Any, List, NamedTuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ... import _compat, dialects
-from ...connections import forget
+from ...contracts import OuterConnection
 from ...errors import ConfigurationError
 from .checkout import SharedPool
-from .savepoints import BASE, Savepoints
+from .savepoints import Savepoints
 
 # The connection of each engine's outer transactions, for as long as the engine lives.
-_kept: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
-_identities: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+_kept: "weakref.WeakKeyDictionary[Any, OuterConnection]" = weakref.WeakKeyDictionary()
+# What connections of each engine have in common, where an engine shares those of another one.
+_identities: "weakref.WeakKeyDictionary[Any, Tuple[Any, ...]]" = weakref.WeakKeyDictionary()
 
 
 class Outcome(NamedTuple):
@@ -25,7 +27,7 @@ class Outcome(NamedTuple):
 
     committed: bool  # somebody committed something for real, or it could not be told
     state: Any  # for the begin() of the next one
-    violation: Any  # the driver's error of a deferred constraint
+    violation: Optional[Exception]  # the driver's error of a deferred constraint
 
 
 class OuterTransaction:
@@ -36,6 +38,10 @@ class OuterTransaction:
     :param database: the name of the database, for messages.
     :param lock_timeout: seconds that statements may wait for a lock, 0 for no bound.
     """
+
+    connection: OuterConnection
+    dbapi: Any  # the driver's connection, which all share
+    savepoints: Savepoints
 
     def __init__(
         self, engines: List[Any], test: str, database: str, lock_timeout: float = 0
@@ -56,44 +62,47 @@ class OuterTransaction:
         :raises ConfigurationError: if the engines cannot share a connection.
         """
         for engine in self.engines:
-            _put_back(engine)
+            SharedPool.remove(engine)
         self.over = False
-        self.sql = self._connection()
+        kept = _kept.get(self.engines[0])
+        self.connection = kept if kept is not None and kept.alive else self._open()
         try:
-            self._require_one_identity()
-            unchanged = self._begin(baseline, state)
+            if len(self.engines) > 1 and self.connection.kept:
+                self._require_one_identity()
+            try:
+                unchanged = self.connection.begin(baseline, state, self.test, self.lock_timeout)
+            except self.connection.driver.Error:
+                if not self.connection.kept or self.connection.alive:
+                    raise
+                self.connection = self._open()  # the server ended it since the last test
+                unchanged = self.connection.begin(baseline, None, self.test, self.lock_timeout)
         except BaseException:
-            self._drop()
+            self._leave(usable=False)
             raise
-        self.dbapi = self.sql.dbapi  # the driver's connection that all share
-        self.savepoints = Savepoints(self.sql, self.test)
+        self.dbapi = self.connection.dbapi
+        self.savepoints = Savepoints(self.connection, self.test)
         for engine in self.engines:
-            engine.pool = self._shared_pool(engine)
-        return bool(unchanged)
+            SharedPool.install(engine, self)
+        return unchanged
 
     def end(self) -> Outcome:
         """Check what is deferred, roll everything back and put the engines back, whatever happened.
 
         :return: what was found. Nothing is raised for a connection that the test has lost.
         """
-        violation = None
+        usable, violation = False, None
         try:
-            if not self.sql.alive:
+            if not self.connection.alive:
                 raise ConnectionError("lost, or its process's that forked this one")
             for cursor in list(self.cursors):
                 cursor.close()
-            violation = self._violation()
-            committed, state = self.sql.finish(BASE)
-            self.over = True
+            violation = self.connection.violation()
+            committed, state = self.connection.finish()
+            usable = True
         except Exception:  # the connection is gone, and the transaction with it
-            self._drop()
-            return Outcome(True, None, violation)
+            committed, state = True, None
         finally:
-            self.over = True
-            for engine in self.engines:
-                _put_back(engine)
-        if not self.sql.kept:
-            self.sql.close()
+            self._leave(usable)
         return Outcome(committed, state, violation)
 
     def commit(self) -> None:
@@ -101,19 +110,14 @@ class OuterTransaction:
 
         :raises Exception: the driver's IntegrityError, if a deferred constraint is violated.
         """
+        usable = False
         try:
             for cursor in list(self.cursors):
                 cursor.close()
-            self.sql.commit(BASE)
-        except BaseException:
-            self._drop()
-            raise
+            self.connection.commit()
+            usable = True
         finally:
-            self.over = True
-            for engine in self.engines:
-                _put_back(engine)
-        if not self.sql.kept:
-            self.sql.close()
+            self._leave(usable)
 
     def refusal(self, what: str) -> ConfigurationError:
         """Return the error for something that cannot be had within a transaction."""
@@ -125,50 +129,23 @@ class OuterTransaction:
 
     # --- what the steps are made of --------------------------------------------------------------
 
-    def _shared_pool(self, engine: Any) -> Any:
-        # Kept on the engine itself: it refers to the engine's listeners, and so to the engine.
-        pool = vars(engine).get("_dbtestcase_pool")
-        if pool is None or pool._reset_on_return is not engine.pool._reset_on_return:
-            pool = engine._dbtestcase_pool = SharedPool(engine.pool)
-        pool.lead_to(self, engine.pool)
-        return pool
-
-    def _connection(self) -> Any:
+    def _open(self) -> OuterConnection:
         engine = self.engines[0]
-        kept = _kept.get(engine)
-        if kept is not None and kept.alive:
-            return kept
-        return self._open(engine)
-
-    def _open(self, engine: Any) -> Any:
         try:
-            sql = _opened(engine)
+            connection: OuterConnection = dialects.of_engine(engine).outer(engine)
         except ConfigurationError as error:
             raise self.refusal("AUTOCOMMIT") from error
-        if sql.fairy is not None:
-            forget(sql.fairy)  # it is no test's, to be given back
-        if sql.kept:
+        if connection.kept:
             if engine not in _kept:
                 _compat.listen_to_disposal(engine, close_kept)
-            _kept[engine] = sql
-        return sql
-
-    def _begin(self, baseline: Any, state: Any) -> Any:
-        try:
-            return self.sql.begin(BASE, baseline, state, self.test, self.lock_timeout)
-        except self.sql.driver.Error:
-            if not self.sql.kept or self.sql.alive:
-                raise
-            self.sql = self._open(self.engines[0])  # the server ended it since the last test
-            return self.sql.begin(BASE, baseline, None, self.test, self.lock_timeout)
+            _kept[engine] = connection
+        return connection
 
     def _require_one_identity(self) -> None:
-        if len(self.engines) == 1 or not self.sql.kept:
-            return
-        own = self.sql.identity()
+        own = self.connection.identity()
         for engine in self.engines[1:]:
             if engine not in _identities:
-                other = _opened(engine)
+                other: OuterConnection = dialects.of_engine(engine).outer(engine)
                 _identities[engine] = other.identity()
                 other.close()
             if _identities[engine] != own:
@@ -177,20 +154,17 @@ class OuterTransaction:
                     % (own, _identities[engine])
                 )
 
-    def _violation(self) -> Any:
-        try:
-            self.sql.check(BASE)
-        except self.sql.driver.IntegrityError as error:
-            return error
-        return None
-
-    def _drop(self) -> None:
-        """Part with the connection: it is not to be used again."""
-        _kept.pop(self.engines[0], None)
-        try:
-            self.sql.close()
-        except Exception:  # it is gone already
-            pass
+    def _leave(self, usable: bool) -> None:
+        """Put the engines back, and close the connection unless the next test can use it."""
+        self.over = True
+        for engine in self.engines:
+            SharedPool.remove(engine)
+        if not usable:
+            _kept.pop(self.engines[0], None)
+            with contextlib.suppress(Exception):  # it may be gone already
+                self.connection.close()
+        elif not self.connection.kept:
+            self.connection.close()
 
 
 def close_kept(engine: Any) -> None:
@@ -199,12 +173,3 @@ def close_kept(engine: Any) -> None:
         kept = _kept.pop(engine, None)
         if kept is not None:
             kept.close()
-
-
-def _opened(engine: Any) -> Any:
-    return dialects.of_engine(engine).outer(engine)
-
-
-def _put_back(engine: Any) -> None:
-    while isinstance(engine.pool, SharedPool):
-        engine.pool = engine.pool.former
