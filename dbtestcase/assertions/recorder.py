@@ -7,7 +7,7 @@ import weakref
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
 from .. import _compat, where
-from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
+from ..connections import QuerySubscriber
 
 
 class RecordedQuery(NamedTuple):
@@ -46,11 +46,11 @@ class QueryRecorder(QuerySubscriber):
 
     def start(self) -> None:
         """Begin to listen."""
-        subscribe_to_queries(self)
+        self.subscribe()
 
     def stop(self) -> None:
         """Listen no more."""
-        unsubscribe_from_queries(self)
+        self.unsubscribe()
 
     def began(self, conn: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         """Record a query, unless it goes on with one that is recorded already."""

@@ -1,7 +1,8 @@
-"""Which transactions this process prepared (2PC), and where: they outlive their connections.
+"""Knows which transactions this process prepared (2PC), and where, and ends them.
 
-Nobody else's is ever ended. Ours is what a driver or SQLAlchemy has reported, once it was done,
-what an open connection still knows of, and what a backend of ours is seen to have done last.
+They outlive their connections. Nobody else's is ever ended. Ours is what a driver or SQLAlchemy has
+reported, once it was done, what an open connection still knows of, and what a backend of ours is
+seen to have done last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from . import checkouts, drivers
 _prepared: Dict[str, checkouts.Place] = {}
 
 
-class _Knowing(drivers.Subscriber):
+class _Prepared(drivers.Subscriber):
     """Knows of what is prepared, past SQLAlchemy as well."""
 
     def prepared(self, gid: str) -> None:
@@ -26,12 +27,12 @@ class _Knowing(drivers.Subscriber):
         _prepared[gid] = checkouts.Place()
 
 
-_KNOWING = _Knowing()
+_SUBSCRIBER = _Prepared()
 
 
 def watch() -> None:
-    """Know of what is prepared from now on; harmless a second time."""
-    drivers.subscribe(_KNOWING)
+    """Know of what is prepared from now on."""
+    _SUBSCRIBER.subscribe()
 
 
 def leave_to_parent() -> None:
@@ -52,7 +53,7 @@ def know_once_done(conn: Any, statement: str, gid: str) -> None:
 
     def executed(conn: Any, cursor: Any, done: str, *_: Any) -> None:
         if done == statement:
-            _KNOWING.prepared(gid)
+            _SUBSCRIBER.prepared(gid)
 
     sa.event.listen(conn, "after_cursor_execute", executed, once=True)
 
@@ -74,7 +75,7 @@ def end(control: ControlConnection, gids: List[str]) -> List[checkouts.Place]:
     for gid in ours & there:
         control.rollback_prepared(gid)
     return [
-        _prepared.pop(gid) if _is_known(gid, made[gid]) else checkouts.unseen(made[gid])
+        _prepared.pop(gid) if _is_known(gid, made[gid]) else checkouts.used_last(made[gid])
         for gid in made
         if gid in ours or gid not in there
     ]

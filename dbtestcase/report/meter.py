@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, List, Tuple
 
-from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
+from ..connections import QuerySubscriber
 
 _STARTED = "_dbtestcase_started"
 _COUNTED = "_dbtestcase_counted"  # SQLAlchemy 2 sends a long INSERT as several statements
@@ -24,11 +24,11 @@ class Meter(QuerySubscriber):
     def __init__(self) -> None:
         self._durations: List[float] = []
         self._begun: List[None] = []
-        subscribe_to_queries(self)
+        self.subscribe()
 
     def stop(self) -> None:
         """Listen no more."""
-        unsubscribe_from_queries(self)
+        self.unsubscribe()
 
     def start(self) -> None:
         """Count from zero."""

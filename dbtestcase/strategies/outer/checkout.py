@@ -13,7 +13,7 @@ from typing import Any, Callable, Sequence
 from sqlalchemy.pool import NullPool
 
 from ... import _compat
-from ...connections import BEGIN, COMMIT, PREPARE, ROLLBACK, Observer, open_cursor, read_statement
+from ...connections import Kind, Observer, open_cursor, read_statement
 
 _REFUSED_ATTRIBUTES = ("autocommit", "isolation_level", "readonly", "read_only", "deferrable")
 _REFUSED_METHODS = frozenset(
@@ -82,13 +82,13 @@ class Checkout(Observer):
         if not self._active:
             return True  # a listener at the check-out, whose settings outlive the transaction
         kind = read_statement(statement).kind
-        if kind == COMMIT:
+        if kind == Kind.COMMIT:
             self.commit()
-        elif kind == ROLLBACK:
+        elif kind == Kind.ROLLBACK:
             self.rollback()
-        elif kind == PREPARE:
+        elif kind == Kind.PREPARE:
             raise self._outer.refusal("a two-phase commit")
-        elif kind != BEGIN:
+        elif kind != Kind.BEGIN:
             if self._doomed:
                 raise self._outer.sql.aborted_error()
             self._outer.savepoints.before(self, kind)

@@ -11,7 +11,7 @@ import threading
 import warnings
 from typing import Any, List, Optional
 
-from ...connections import DEFINE, READ
+from ...connections import Kind
 
 BASE = "dbtestcase"
 
@@ -48,14 +48,14 @@ class Savepoints:
                 self._recover_from_another(owner)
             last = self._stack[-1] if self._stack else None
             if last is not None and last.owner is owner and last.wrote:
-                if kind != DEFINE:
+                if kind != Kind.DEFINE:
                     return  # nothing to do for most statements
             entry = self._find(owner)
-            if kind == READ:
+            if kind == Kind.READ:
                 if entry is None and self._stack:
                     self._push(owner)  # in case it fails, so that it takes nobody's rows along
                 return
-            if kind == DEFINE:
+            if kind == Kind.DEFINE:
                 self._sql.definitions_changed()
             self._forget_readers(owner)
             entry = entry or self._push(owner)
