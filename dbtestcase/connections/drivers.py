@@ -1,4 +1,4 @@
-"""One watch on each driver: its connections and cursors are known, however they were opened.
+"""Watches the connections and cursors of drivers, however they were opened.
 
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real

@@ -146,7 +146,7 @@ def free_blocking(
     :param unread: backends whose streams were unread at two looks, which are closed.
     :param deadline: the time of ``time.monotonic()`` until which it may take.
     """
-    freed = take_back(found.pids, unread, _left(deadline), _last_at_work(control))
+    freed = take_back(found.pids, unread, deadline, control)
     places = twophase.end(control, found.gids) if found.gids else []
     return freed + [_leak_at(place, "prepared transaction", None) for place in places]
 
@@ -164,14 +164,14 @@ def free_idle(control: ControlConnection, found: InTheWay, deadline: float) -> L
     if not readers:
         return []
     others.update(set(readers).difference(checkouts.our_pids()))
-    return take_back(readers, (), _left(deadline), _last_at_work(control), checked_out=False)
+    return take_back(readers, (), deadline, control, checked_out=False)
 
 
 def take_back(
     pids: Iterable[int],
     unread: Iterable[int] = (),
-    seconds: float = _BOUND,
-    since: Callable[[int], Optional[float]] = lambda pid: None,
+    deadline: Optional[float] = None,
+    control: Optional[ControlConnection] = None,
     checked_out: bool = True,
 ) -> List[Leak]:
     """End the transactions of connections of this process that are known by their backends only.
@@ -182,14 +182,14 @@ def take_back(
     :param pids: the backends that are in the way.
     :param unread: those that wait for this process to read a result, as when a stream or a
         pipeline was left half-way: closing is the only way to end them.
-    :param seconds: how long a rollback may take.
-    :param since: tells the time of ``time.monotonic()`` at which a backend was last at work.
+    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param control: what tells when a backend was last at work, and so which test left it.
     :param checked_out: whether those that somebody has out of a pool are meant, too.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or checkouts.was_forked():
         return []
-    freeing = _Freeing((), time.monotonic() + seconds)
+    freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
         if pid not in wanted:
@@ -201,24 +201,13 @@ def take_back(
         if checkout is not None and not busy:
             freeing.give_back(checkout)
             continue
-        place = checkout or checkouts.used_last(since(pid), dbapi)
+        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
+        backends = control.backends([pid]) if control is not None and checkout is None else []
+        since = now - (backends[0].seconds or 0) if backends else None
+        place = checkout or checkouts.used_last(since, dbapi)
         if freeing.end_transaction(dbapi, close=busy):
             freeing.add("raw connection", place, pid)
     return freeing.leaks
-
-
-def _last_at_work(control: ControlConnection) -> Callable[[int], Optional[float]]:
-    """Return what tells when a backend was last at work, as a time of ``time.monotonic()``."""
-
-    def since(pid: int) -> Optional[float]:
-        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
-        return next((now - (each.seconds or 0) for each in control.backends([pid])), None)
-
-    return since
-
-
-def _left(deadline: float) -> float:
-    return max(0.1, deadline - time.monotonic())
 
 
 # --- giving back ---------------------------------------------------------------------------------

@@ -68,10 +68,19 @@ def end(control: ControlConnection, gids: List[str]) -> List[checkouts.Place]:
     now = time.monotonic()
     found = control.prepared_transactions()
     made = {each.gid: now - each.seconds for each in found if each.gid in gids}
-    there = set(made)
-    if _roll_back(_compat.location(control.dbapi)):
+    there, location = set(made), _compat.location(control.dbapi)
+    connections = [] if checkouts.was_forked() else _compat.driver_connections()
+    ended = [
+        _compat.roll_prepared_back(each)
+        for each in connections
+        if _compat.location(each) == location
+    ]
+    if any(ended):
         there &= {each.gid for each in control.prepared_transactions()}
-    ours = {gid for gid in made if _is_known(gid, made[gid])} | set(_last_done(control))
+    # A connection that has done nothing since tells what it prepared last, however it did so.
+    pids = [pid for pid in map(_compat.backend_pid, connections) if pid]
+    last_done = control.prepared_by(pids) if pids else []
+    ours = {gid for gid in made if _is_known(gid, made[gid])} | set(last_done)
     for gid in ours & there:
         control.rollback_prepared(gid)
     return [
@@ -85,16 +94,3 @@ def _is_known(gid: str, made: float) -> bool:
     """Tell whether this process prepared it: a name in use again since then is somebody else's."""
     place = _prepared.get(gid)
     return place is not None and made <= place.since
-
-
-def _last_done(control: ControlConnection) -> List[str]:
-    """Return the names that connections of this process prepared and did nothing since."""
-    pids = [] if checkouts.was_forked() else [pid for pid in checkouts.our_pids() if pid]
-    return control.prepared_by(pids) if pids else []
-
-
-def _roll_back(location: Any) -> bool:
-    """Roll back what open connections of drivers to a database know of; tell whether any did."""
-    known = [] if checkouts.was_forked() else _compat.driver_connections()
-    here = [dbapi for dbapi in known if _compat.location(dbapi) == location]
-    return any([_compat.roll_prepared_back(dbapi) for dbapi in here])
