@@ -113,15 +113,6 @@ def known() -> List[Checkout]:
     return list(_open.values()) + list(_more)
 
 
-def of_connection(connection: Any) -> Optional[Checkout]:
-    """Return the checkout that a SQLAlchemy Connection holds, if it is one of this process."""
-    fairy = _compat.fairy_of(connection)
-    for checkout in opened() if fairy is not None else ():
-        if checkout.fairy() is fairy:
-            return checkout
-    return None
-
-
 def of_dbapi(dbapi: Any) -> Optional[Checkout]:
     """Return the checkout of a driver's connection, ``None`` where no pool has it out."""
     return next((each for each in opened() if each.dbapi is dbapi), None)

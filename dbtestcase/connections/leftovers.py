@@ -353,8 +353,9 @@ def leave_to_parent() -> None:
 
 
 def _held_by(session: Any) -> List[checkouts.Checkout]:
-    found = [checkouts.of_connection(each) for each in _compat.connections_of_session(session)]
-    return [each for each in found if each is not None]
+    known = {id(checkout.fairy()): checkout for checkout in checkouts.opened()}
+    fairies = [_compat.fairy_of(each) for each in _compat.connections_of_session(session)]
+    return [known[id(each)] for each in fairies if each is not None and id(each) in known]
 
 
 def _is_left(checkout: checkouts.Checkout) -> bool:
