@@ -19,7 +19,7 @@ from .connections import (
     leak_text,
     note_leaks,
     warn_of_leaks,
-    watch_blockers,
+    watch,
 )
 from .databases import CheckedDatabase, check, controls_of, ensure_built, left_open, name_of
 from .declared import (
@@ -108,7 +108,7 @@ class DatabaseMixin(WatchedRuns, MisuseChecks):
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
         leave_other_classes(cls)
-        watch_blockers()
+        watch()
         target = class_target(cls)
         if target is None:
             return  # made by each test

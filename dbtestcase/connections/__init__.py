@@ -35,10 +35,6 @@ from .statements import forbid as forbid_functions
 from .statements import read as read_statement
 from .statements import savepoint as savepoint_of
 
-# What is called so by other rooms still.
-begin_pause = begin_test
-watch_blockers = watch
-
 __all__ = [
     "Kind",
     "Leak",
@@ -48,7 +44,6 @@ __all__ = [
     "ROW_WRITES",
     "Subscriber",
     "all_quoted",
-    "begin_pause",
     "begin_test",
     "blocked",
     "describe_backend",
@@ -74,5 +69,4 @@ __all__ = [
     "warn_of_leaks",
     "was_forked",
     "watch",
-    "watch_blockers",
 ]

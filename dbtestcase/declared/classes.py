@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
-from ..connections import begin_pause, end_test
+from ..connections import begin_test, end_test
 from ..databases import controls_of
 from .target import Target
 
@@ -28,7 +28,7 @@ def pause(cls: Any) -> None:
         end_test()
         return
     controls = controls_of(target.databases)
-    begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
+    begin_test(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
 
 
 def leave(cls: type) -> None:
