@@ -14,14 +14,13 @@ from . import _compat, events, where
 from .assertions import ObjectStateAssertions, QueryAssertions, RowAssertions
 from .connections import (
     Leak,
-    begin_pause,
     begin_test,
     end_test,
     free,
     leak_text,
     note_leaks,
     warn_of_leaks,
-    watch_blockers,
+    watch,
 )
 from .databases import CheckedDatabase, check, controls_of, ensure_built, left_open, name_of
 from .declared import (
@@ -108,7 +107,7 @@ class DatabaseMixin(CheckedRuns):
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
         leave_other_classes(cls)
-        watch_blockers()
+        watch()
         target = class_target(cls)
         if target is None:
             return  # made by each test
@@ -250,4 +249,4 @@ def _pause(cls: Any) -> None:
         end_test()
         return
     controls = controls_of(target.databases)
-    begin_pause(target.engines.values(), cls.__name__, cls.lock_timeout, controls)
+    begin_test(target.engines.values(), cls.__name__, cls.lock_timeout, controls)

@@ -13,7 +13,7 @@ from typing import Any, Iterator, List
 import sqlalchemy as sa
 
 from dbtestcase import _compat, where
-from dbtestcase.connections import blockers, leftovers
+from dbtestcase.connections import blockers, leftovers, settling, watch
 from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
@@ -81,8 +81,7 @@ class Shop(unittest.TestCase):
         cls.url = _compat.url_text(_compat.url_with(plain, drivername="postgresql+%s" % cls.driver))
 
     def setUp(self) -> None:
-        leftovers.watch()
-        blockers.watch()
+        watch()
         self.started = time.monotonic()
         self.engine = self.make_engine()
         self.control = Control(self.engine, BOUND)
@@ -95,9 +94,9 @@ class Shop(unittest.TestCase):
 
     def begin(self, name: str = NAME) -> None:
         self.addCleanup(where.set_current_test, None)
-        self.addCleanup(leftovers.end_test)
+        self.addCleanup(settling.end_test)
         where.set_current_test(name)
-        leftovers.begin_test([self.engine], name, BOUND, {self.engine: self.control})
+        settling.begin_test([self.engine], name, BOUND, {self.engine: self.control})
 
     def make_engine(self, **options: Any) -> Any:
         engine = sa.create_engine(self.url, **options)

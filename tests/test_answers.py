@@ -12,7 +12,7 @@ import warnings
 import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError
-from dbtestcase.connections import answers
+from dbtestcase.connections import bounds, settling
 
 from .holding import BOUND, Shop
 
@@ -89,7 +89,7 @@ class Forks(unittest.TestCase):
     """A process with threads of ours would be warned of when it forks."""
 
     def test_no_thread_is_there_when_a_process_forks(self) -> None:
-        answers.watch()
+        bounds.watch_answers(settling.running)
         self.assertIn("dbtestcase answers", [each.name for each in threading.enumerate()])
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.connections import drivers, statements
+from dbtestcase.connections import statements
 from dbtestcase.dialects.postgresql.proof import ledger
 from dbtestcase.dialects.postgresql.reset.baseline import Baseline
 from tests.baselines import BaselineCase
@@ -28,7 +28,7 @@ class LedgerCase(BaselineCase):
 
     def setUp(self):
         super().setUp()
-        drivers.subscribe(ledger.COUNTING)
+        ledger.COUNTING.subscribe()
         self.engine = sa.create_engine(_compat.url_with(self.url, drivername="postgresql+psycopg2"))
         self.addCleanup(self.engine.dispose)
 

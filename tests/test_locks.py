@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import sessionmaker
 
 from dbtestcase import BlockedDatabaseError, _compat
-from dbtestcase.connections import blockers, describe, leftovers
+from dbtestcase.connections import blockers, describe, settling
 from dbtestcase.contracts import Backend
 from dbtestcase.databases import clear
 from dbtestcase.dialects.postgresql.sessions.control import Control
@@ -63,7 +63,7 @@ class InsideATest(Shop):
 
     def test_a_dry_pool_says_who_has_its_connections(self) -> None:
         engine = self.make_engine(pool_size=1, max_overflow=1)
-        leftovers.begin_test([engine], NAME, 0.5)
+        settling.begin_test([engine], NAME, 0.5)
         kept = [engine.connect(), engine.connect()]
         started = time.monotonic()
         with self.assertRaises(BlockedDatabaseError) as caught:
@@ -78,7 +78,7 @@ class InsideATest(Shop):
             r" test_a_dry_pool_says_who_has_its_connections\n){2}"
             r"  Close what is not needed any more, or give the engine a larger pool_size.\Z",
         )
-        leftovers.end_test()
+        settling.end_test()
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         for each in kept:
             each.close()
@@ -86,14 +86,14 @@ class InsideATest(Shop):
 
     def test_a_pool_made_anew_in_a_test_waits_as_long_as_the_one_before(self) -> None:
         engine = self.make_engine(pool_size=1, max_overflow=0)
-        leftovers.begin_test([engine], NAME, 0.2)
+        settling.begin_test([engine], NAME, 0.2)
         for _ in range(2):
             engine.connect().close()
             engine.dispose()
         kept = engine.connect()
         with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % NAME):
             engine.connect()
-        leftovers.end_test()
+        settling.end_test()
         self.assertFalse({"_do_get", "recreate"} & set(vars(engine.pool)))
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         kept.close()
@@ -102,13 +102,13 @@ class InsideATest(Shop):
         engine, other = self.make_engine(pool_size=1, max_overflow=0), self.make_engine()
         kept = engine.connect()
         for name in ("ShopTest.test_one", "ShopTest.test_two"):
-            leftovers.begin_test([engine], name, 0.2)
+            settling.begin_test([engine], name, 0.2)
             with self.assertRaisesRegex(BlockedDatabaseError, r"\A%s waited 0.2 s" % name):
                 engine.connect()
-        leftovers.begin_test([engine], "ShopTest.test_three", 0.4)
+        settling.begin_test([engine], "ShopTest.test_three", 0.4)
         with self.assertRaisesRegex(BlockedDatabaseError, r"\AShopTest.test_three waited 0.4 s"):
             engine.connect()
-        leftovers.begin_test([other], "OtherTest.test_four", 0.4)
+        settling.begin_test([other], "OtherTest.test_four", 0.4)
         self.assertEqual(_compat.set_pool_timeout(engine.pool, None), 30)
         kept.close()
 
@@ -117,7 +117,7 @@ class InsideATest(Shop):
         support.administer("ALTER DATABASE blocks_full_test CONNECTION LIMIT 2")
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
         control = Control(engine, BOUND)
-        leftovers.begin_test([engine], NAME, BOUND, {engine: control})
+        settling.begin_test([engine], NAME, BOUND, {engine: control})
         kept = engine.connect()
         with self.assertRaises(BlockedDatabaseError) as caught:
             engine.connect()
@@ -128,7 +128,7 @@ class InsideATest(Shop):
             r'  1 of role "app" on "blocks_full_test" by "dbtestcase ShopTest.test_total"\n',
         )
         kept.close()
-        leftovers.end_test()
+        settling.end_test()
         control.close()
 
 

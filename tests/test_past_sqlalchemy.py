@@ -9,7 +9,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat
-from dbtestcase.connections import blockers, leftovers
+from dbtestcase.connections import blockers, settling
 
 from . import support
 from .holding import BOUND, Shop, another_process
@@ -141,7 +141,7 @@ class PastSQLAlchemy(Shop):
         for statement in ("SELECT keep()", "SELECT * FROM public.keep() AS kept"):
             self.lock_by_function(statement)
             self.assertEqual(support.administer(LOCKED), [(1,)])
-            leftovers.end_test()
+            settling.end_test()
             self.assertEqual(support.administer(LOCKED), [(0,)])
             self.begin(SECOND)
 
@@ -196,7 +196,7 @@ class PastSQLAlchemy(Shop):
         ask = sa.text("SHOW synchronous_commit")
         with engine.connect() as connection:
             self.assertEqual(connection.execute(ask).scalar(), "local")
-        leftovers.end_test()
+        settling.end_test()
         with engine.connect() as connection:
             self.assertEqual(connection.execute(ask).scalar(), "on")
 

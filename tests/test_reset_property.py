@@ -6,7 +6,6 @@ import psycopg2
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.connections import drivers
 from dbtestcase.dialects.postgresql.drop import drop_everything
 from dbtestcase.dialects.postgresql.proof import ledger
 from dbtestcase.dialects.postgresql.reset.baseline import Baseline
@@ -124,7 +123,7 @@ class ResetPropertyTest(BaselineCase):
     database = "baseline_property_test"
 
     def setUp(self):
-        drivers.subscribe(ledger.COUNTING)
+        ledger.COUNTING.subscribe()
         super().setUp()
         self.build()
         self.expected = sorted(dump(self.database))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from dbtestcase import _compat, where
-from dbtestcase.connections import checkouts, leftovers
+from dbtestcase.connections import checkouts, leftovers, settling, watch
 from dbtestcase.dialects.postgresql.sessions.control import Control
 
 from . import support
@@ -74,13 +74,13 @@ class Checkouts(Shop):
         connection = self.engine.connect()
         transaction = connection.begin()
         connection.execute(sa.text("INSERT INTO parent VALUES (0)"))
-        leftovers.forget(connection.connection)
+        checkouts.forget(connection.connection)
         self.assertEqual(leftovers.free([self.engine]), [])
         transaction.commit()
         connection.close()
 
     def test_watching_twice_counts_once(self) -> None:
-        leftovers.watch()
+        watch()
         with self.engine.connect():
             self.assertEqual(len(self.opened()), 1)
 
@@ -132,7 +132,7 @@ class Leaks(Shop):
         leaks = leftovers.free([self.engine])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            leftovers.warn(leaks)
+            leftovers.warn_of_leaks(leaks)
         (warning,) = caught
         self.assertIs(warning.category, ResourceWarning)
         self.assertEqual(warning.filename, __file__)
@@ -180,14 +180,14 @@ class Leaks(Shop):
 
     def test_sqlite_is_given_back_too(self) -> None:
         engine = sa.create_engine("sqlite://")
-        leftovers.begin_test([engine], NAME, BOUND)
+        settling.begin_test([engine], NAME, BOUND)
         session = scoped_session(sessionmaker(bind=engine))
         session.execute(sa.text("CREATE TABLE kept (id int)"))
         session.commit()
         session.execute(sa.text("SELECT * FROM kept"))
         (leak,) = leftovers.free([engine], [session])
         self.assertEqual((leak.kind, leak.pid), ("session", None))
-        leftovers.end_test()
+        settling.end_test()
         session.execute(sa.text("SELECT * FROM kept"))
         session.remove()
         engine.dispose()

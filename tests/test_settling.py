@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dbtestcase import _compat, where
-from dbtestcase.connections import leftovers, statements
+from dbtestcase.connections import leftovers, settling, statements
 
 from . import support
 from .holding import BOUND, NAME, Shop
@@ -23,7 +23,7 @@ class Settings(Shop):
 
     def test_connections_carry_the_name_of_the_test(self) -> None:
         self.assertEqual(self.ask("application_name"), "dbtestcase ShopTest.test_total")
-        leftovers.end_test()
+        settling.end_test()
         self.begin("ShopTest.test_other")
         self.assertEqual(self.ask("application_name"), "dbtestcase ShopTest.test_other")
 
@@ -33,13 +33,13 @@ class Settings(Shop):
 
     def test_waits_are_bounded_and_the_bound_ends_with_the_test(self) -> None:
         self.assertEqual(self.ask("lock_timeout"), "1500ms")
-        leftovers.end_test()
+        settling.end_test()
         self.assertEqual(self.ask("lock_timeout"), "0")
         self.assertNotIn("dbtestcase", self.ask("application_name"))
 
     def test_a_shorter_bound_of_the_suites_own_is_kept(self) -> None:
         engine = self.make_engine(connect_args={"options": "-c lock_timeout=300"})
-        leftovers.begin_test([engine], NAME, BOUND, {engine: self.control})
+        settling.begin_test([engine], NAME, BOUND, {engine: self.control})
         self.assertEqual(self.ask("lock_timeout", engine), "300ms")
 
     def test_a_second_engine_on_the_same_database_is_bounded(self) -> None:
@@ -47,7 +47,7 @@ class Settings(Shop):
 
     def test_another_bound_holds_in_another_class(self) -> None:
         self.ask("lock_timeout")
-        leftovers.begin_test([self.engine], "Other.test", 2.0, {self.engine: self.control})
+        settling.begin_test([self.engine], "Other.test", 2.0, {self.engine: self.control})
         self.assertEqual(self.ask("lock_timeout"), "2s")
 
     def test_the_bound_survives_a_rollback(self) -> None:
@@ -86,7 +86,7 @@ class CleanSessions(Shop):
 
     def next_test(self) -> None:
         self.assertEqual(leftovers.free([self.engine]), [])
-        leftovers.end_test()
+        settling.end_test()
         self.begin("ShopTest.test_next")
 
     def after(self, *statements: str) -> Any:

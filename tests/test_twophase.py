@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError, _compat
-from dbtestcase.connections import statements, twophase
+from dbtestcase.connections import statements, watch
 
 from . import support
 from .holding import Shop, another_process, driver_url
@@ -64,7 +64,7 @@ class TwoPhase(TwoPhaseShop):
         self.assertEnded("test_by_a_statement_with_others_and_comments")
 
     def test_by_a_cursor_of_a_pooled_connection(self) -> None:
-        twophase.watch()
+        watch()
         raw = self.engine.raw_connection()
         raw.cursor().execute(INSERT)
         raw.cursor().execute(PREPARE)

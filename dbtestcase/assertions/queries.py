@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .. import _compat, where
-from ..connections import QuerySubscriber, subscribe_to_queries, unsubscribe_from_queries
+from ..connections import QuerySubscriber
 from ..errors import count
 from . import describe
 
@@ -80,11 +80,11 @@ class QueryRecorder(QuerySubscriber):
 
     def start(self) -> None:
         """Begin to listen."""
-        subscribe_to_queries(self)
+        self.subscribe()
 
     def stop(self) -> None:
         """Listen no more."""
-        unsubscribe_from_queries(self)
+        self.unsubscribe()
 
     def began(self, conn: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         """Record a query, unless it goes on with one that is recorded already."""

@@ -24,7 +24,7 @@ import functools
 import time
 from typing import Any, Callable, Dict, List
 
-from ..connections import describe_backend, describe_prepared, lock_holders, waiting_for
+from ..connections import describe_backend, describe_prepared, lock_holders
 from ..contracts import Backend, Prepared
 from ..errors import DatabaseTestCaseError, ServerError
 from . import lookup, subjects
@@ -90,12 +90,11 @@ def _look_at(place: lookup.Place) -> Dict[str, Any]:
     if not place.exists:
         return dict(found, exists=False, backends=[], prepared=[])
     pids, gids = lock_holders(place.control)
-    queue = pids + waiting_for(place.control, pids)
     prepared = place.control.prepared_transactions()
     return {
         **found,
         "exists": True,
-        "backends": [each._asdict() for each in place.control.backends(queue)],
+        "backends": [each._asdict() for each in place.control.backends(pids)],
         "prepared": [each._asdict() for each in prepared if each.gid in gids],
     }
 

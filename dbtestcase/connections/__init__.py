@@ -1,51 +1,49 @@
-"""Every connection of this process: who opened it, what it may wait for, what it left open."""
+"""Watches every connection of this process: who opened it, what it may wait for, what it left open.
+
+From the drivers upwards; a file imports none that is named below it:
+
+- ``statements.py`` reads what a statement does; ``queries.py`` tells which ones engines run;
+- ``drivers.py`` watches the connections and cursors of drivers, a section for each of these;
+- ``checkouts.py`` knows where connections are made, and who has them out of their pools;
+- ``twophase.py`` knows what this process prepared (2PC), and ends it;
+- ``bounds.py`` ends waits that nothing else would end;
+- ``describe.py`` describes who holds what, in the lines of an error;
+- ``settling.py`` gives the connections of a test its name and a bound on their waits, and throws
+  away the sessions that it changed;
+- ``leftovers.py`` gives back what a test left open, and says what it was;
+- ``blockers.py`` waits until nobody is in the way of a reset, and names who is;
+- ``process.py`` starts all of it, and has a forked process leave its connections to its parent.
+
+A class calls :func:`watch`. Its tests call :func:`free` and :func:`begin_test`, and :func:`free`
+again when they are over; from then to the next test the class is the one that has begun. At its end
+it calls :func:`end_test`.
+"""
 
 from .blockers import blocked, ensure_free, is_full, is_lock_timeout
-from .blockers import watch as watch_blockers
+from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
-from .checkouts import was_forked
-from .describe import duration, waiting_for
-from .describe import everyone as lock_holders
+from .describe import duration, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
-from .drivers import Observer, Subscriber, ignore, open_cursor, subscribe
-from .leftovers import Leak, begin_pause, begin_test, end_test, forget, free, leak_text
-from .leftovers import note as note_leaks
-from .leftovers import warn as warn_of_leaks
-from .queries import OWN as OWN_QUERY
-from .queries import QuerySubscriber
-from .queries import subscribe as subscribe_to_queries
-from .queries import unsubscribe as unsubscribe_from_queries
-from .statements import (
-    BEGIN,
-    COMMIT,
-    DEFINE,
-    PREPARE,
-    READ,
-    ROLLBACK,
-    ROW_WRITES,
-    all_quoted,
-    row_verb,
-)
+from .drivers import Observer, Subscriber, ignore, open_cursor
+from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
+from .process import watch
+from .queries import OWN_QUERY, QuerySubscriber
+from .settling import begin_test, end_test
+from .statements import ROW_WRITES, Kind, all_quoted, row_verb
 from .statements import forbid as forbid_functions
 from .statements import read as read_statement
 from .statements import savepoint as savepoint_of
 
 __all__ = [
-    "BEGIN",
-    "COMMIT",
-    "DEFINE",
+    "Kind",
     "Leak",
     "OWN_QUERY",
     "Observer",
-    "PREPARE",
     "QuerySubscriber",
-    "READ",
-    "ROLLBACK",
     "ROW_WRITES",
     "Subscriber",
     "all_quoted",
-    "begin_pause",
     "begin_test",
     "blocked",
     "describe_backend",
@@ -67,11 +65,7 @@ __all__ = [
     "read_statement",
     "row_verb",
     "savepoint_of",
-    "subscribe",
-    "subscribe_to_queries",
-    "unsubscribe_from_queries",
-    "waiting_for",
     "warn_of_leaks",
     "was_forked",
-    "watch_blockers",
+    "watch",
 ]

@@ -1,4 +1,4 @@
-"""Who blocks us, and the words for it.
+"""Waits until nobody is in the way of a reset, and names who is, also to a statement of a test.
 
 Looking comes before locking: what is in the way is seen without waiting for it, what this process
 left there is taken back, and what remains by the end of the bound is named, never waited for.
@@ -7,16 +7,16 @@ left there is taken back, and what remains by the end of the bound is named, nev
 from __future__ import annotations
 
 import time
-from typing import Any, Iterable, List, Optional, Tuple, TypeVar
+from typing import Any, Iterable, List, Optional
 
 import sqlalchemy as sa
 
 from .. import _compat
-from ..contracts import Backend, ControlConnection
+from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError
-from . import answers, describe, leftovers, ours
-from .leaks import Leak
-from .settling import running
+from . import bounds, checkouts, describe, leftovers
+from .leftovers import Leak
+from .settling import Running, running
 
 LOCK_TIMEOUT, STATEMENT_TIMEOUT, DEADLOCK, FULL = "55P03", "57014", "40P01", "53300"
 _FULL_TEXTS = ("too many clients", "too many connections", "remaining connection slots")
@@ -26,8 +26,6 @@ _NO_ANSWER = (
     " that serves this connection, is stopped or cannot be reached."
 )
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
-
-Result = TypeVar("Result")
 
 
 def ensure_free(
@@ -46,7 +44,7 @@ def ensure_free(
     statements of this process that are at work, are waited for.
 
     :param control: the control connection on the database.
-    :param leaks: what :func:`sessions.free` found before, for the error.
+    :param leaks: what :func:`free` found before, for the error.
     :param lock_timeout: seconds to wait at most.
     :param terminate_blockers: end other backends of the same role on this database.
     :param exclusive: whether tables are to be dropped, and not only emptied.
@@ -61,20 +59,24 @@ def ensure_free(
     while True:
         found = control.in_the_way(exclusive)
         pids, gids = found.pids, found.gids
-        freed += ours.free_idle(control, found, deadline)
+        freed += leftovers.free_idle(control, found, deadline)
         if not pids and not gids:
             return freed
-        done = ours.free(control, found, unread, deadline)
+        done = leftovers.free_blocking(control, found, unread, deadline)
         if terminate_blockers and not done:
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
         if late:
-            fact = "waited %.1f s for a lock" % lock_timeout
+            fact = "the reset waited %.1f s for a lock" % lock_timeout
             lines = describe.lines_about(control, pids, gids)
             lines += ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids]
-            raise _error(_cannot(database_name, test_name, "the reset", fact), lines)
+            raise _cannot_clear(database_name, test_name, fact, lines)
         if not done:
-            unread = [each.pid for each in control.backends(pids) if _is_unread(each)]
+            unread = [
+                each.pid
+                for each in control.backends(pids)
+                if each.state == "active" and each.waits_for == "Client"
+            ]
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(_LONGEST_PAUSE, pause * 2)
         late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
@@ -96,21 +98,26 @@ def blocked(
     :param lock_timeout: seconds that it was allowed to wait for a lock.
     :return: the error to raise from it, or ``None`` if it is of another kind.
     """
-    fact = _fact(error, lock_timeout)
+    full = is_full(error)
+    if full:
+        fact: Optional[str] = "found no free connection on the server"
+    elif isinstance(error, sa.exc.TimeoutError):
+        fact = "found no free connection in the pool"
+    else:
+        fact = {
+            LOCK_TIMEOUT: "waited %.1f s for a lock" % lock_timeout,
+            STATEMENT_TIMEOUT: "was cancelled after too long a time (statement_timeout)",
+            DEADLOCK: "met a deadlock",
+        }.get(_compat.sqlstate(error) or "")
     if fact is None:
         return None
     if isinstance(error, BlockedDatabaseError):
         return error
-    first = _cannot(database_name, test_name, what, fact)
     try:
-        lines = (
-            describe.slots(control)
-            if is_full(error)
-            else describe.lines_about(control, *describe.everyone(control))
-        )
+        lines = describe.slots(control) if full else _lines_about_everyone(control)
     except Exception:  # the connection that would tell is gone too
         lines = []
-    return _error(first, lines, full=is_full(error))
+    return _cannot_clear(database_name, test_name, "%s %s" % (what, fact), lines, full)
 
 
 def is_lock_timeout(error: BaseException) -> bool:
@@ -125,14 +132,12 @@ def is_full(error: BaseException) -> bool:
 
 
 def watch() -> None:
-    """Have a test's own statements that wait in vain for a lock say who has it, from now on."""
-    leftovers.watch()
-    if not sa.event.contains(sa.engine.Engine, "handle_error", _explain):
-        sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
+    """Have a test's own statements that do not get a lock say who has it, from now on."""
+    sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
 
 
 def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
-    if leftovers.is_ours(pid):
+    if pid in checkouts.our_pids():
         return []  # a thread is at work with it
     named = control.backends([pid])
     if not named or not control.terminate(pid, _TERMINATING):
@@ -141,55 +146,46 @@ def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
     return [Leak("backend", who, None, 0, "", "MainThread", pid, named[0].seconds or 0.0)]
 
 
-def _is_unread(backend: Backend) -> bool:
-    return backend.state == "active" and backend.waits_for == "Client"
+def _lines_about_everyone(control: ControlConnection) -> List[str]:
+    found = control.in_the_way(exclusive=True)
+    return describe.lines_about(control, found.pids, found.gids)
 
 
-def _fact(error: BaseException, lock_timeout: float) -> Optional[str]:
-    facts = {
-        LOCK_TIMEOUT: "waited %.1f s for a lock" % lock_timeout,
-        STATEMENT_TIMEOUT: "was cancelled after too long a time (statement_timeout)",
-        DEADLOCK: "met a deadlock",
-    }
-    if is_full(error):
-        return "found no free connection on the server"
-    if isinstance(error, sa.exc.TimeoutError):
-        return "found no free connection in the pool"
-    return facts.get(_compat.sqlstate(error) or "")
-
-
-def _cannot(database_name: str, test_name: str, what: str, fact: str) -> str:
-    return 'cannot clear "%s" for %s: %s %s.' % (database_name, test_name, what, fact)
-
-
-def _error(first: str, lines: List[str], full: bool = False) -> BlockedDatabaseError:
+def _cannot_clear(
+    database_name: str, test_name: str, fact: str, lines: List[str], full: bool = False
+) -> BlockedDatabaseError:
+    first = 'cannot clear "%s" for %s: %s.' % (database_name, test_name, fact)
     return BlockedDatabaseError("\n".join([first] + lines + [describe.advice(lines, full)]))
 
 
+# --- statements of a test ------------------------------------------------------------------------
+
+
 def _explain(context: Any) -> Optional[BaseException]:
-    """Name the holder of the lock that a test's own statement waited for in vain.
+    """Name the holder of the lock that a test's own statement did not get.
 
     The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
     """
     test, error = running(), context.sqlalchemy_exception
     if test is None or error is None or isinstance(error, BlockedDatabaseError):
         return None
-    nowait = "nowait" in (context.statement or "").lower()
+    fairy = _compat.fairy_of(context.connection) if context.connection is not None else None
+    dbapi = _compat.dbapi_connection(fairy) if fairy is not None else None
+    if bounds.was_cut(dbapi):
+        text = "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
+        return _compat.in_place_of(error, BlockedDatabaseError, text)  # type: ignore[no-any-return]
+    statement = (context.statement or "").lower()
     full = is_full(context.original_exception)
-    if answers.was_cut(_dbapi_of(context.connection)):
-        return _compat.in_place_of(  # type: ignore[no-any-return]
-            error, BlockedDatabaseError, "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
-        )
-    if not full and (_compat.sqlstate(context.original_exception) != LOCK_TIMEOUT or nowait):
+    if not full and (not is_lock_timeout(context.original_exception) or "nowait" in statement):
         return None
     fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
-    control = _control_of(test, context.engine)
     try:
+        control = _control_of(test, context.engine)
         found = (
             describe.slots(control)
             if full
-            else describe.lines_about(control, *_others(control, context))
+            else _lines_about_others(control, _compat.backend_pid(dbapi), "advisory" in statement)
         )
     except Exception:  # no control connection, or it is gone: less can be said
         found = []
@@ -198,21 +194,23 @@ def _explain(context: Any) -> Optional[BaseException]:
     return named
 
 
-def _dbapi_of(connection: Any) -> Any:
-    fairy = _compat.fairy_of(connection) if connection is not None else None
-    return _compat.dbapi_connection(fairy) if fairy is not None else None
-
-
-def _others(control: ControlConnection, context: Any) -> Tuple[List[int], List[str]]:
-    own = _compat.backend_pid(_dbapi_of(context.connection))
-    pids, gids = describe.everyone(control)
-    if "advisory" in (context.statement or "").lower() or not {*pids, *gids} - {own}:
-        pids, gids = control.advisory_holders(), []
-    return [pid for pid in pids if pid != own], gids
-
-
-def _control_of(test: Any, engine: Any) -> Any:
+def _control_of(test: Running, engine: Any) -> Any:
     for known, control in test.scope.controls.items():
         if known is engine or getattr(known, "pool", None) is getattr(engine, "pool", None):
             return control
     return next(iter(test.scope.controls.values()), None)
+
+
+def _lines_about_others(
+    control: ControlConnection, own: Optional[int], advisory: bool
+) -> List[str]:
+    """Return the lines about who holds locks of tables, or else advisory ones.
+
+    :param own: the pid of the test's own backend, whose statement failed.
+    :param advisory: whether that was after an advisory lock.
+    """
+    found = control.in_the_way(exclusive=True)
+    pids, gids = found.pids, found.gids
+    if advisory or not {*pids, *gids} - {own}:
+        pids, gids = control.advisory_holders(), []
+    return describe.lines_about(control, [pid for pid in pids if pid != own], gids)

@@ -1,4 +1,7 @@
-"""Which pooled connections of this process are checked out, by which test and which line of it."""
+"""Knows which connections are open: where drivers made them, who has them out of their pools.
+
+A check-out is known with the test and the lines of it that asked for the connection.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
 from .. import _compat, where
+from . import drivers
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _SQLALCHEMY = os.path.dirname(os.path.abspath(sa.__file__)) + os.sep
 RAW = "dbtestcase.raw"  # in a record's info: it was used past SQLAlchemy's Connection
+_MADE = "_dbtestcase_opened"  # the attribute of a driver's connection that says where it was made
 _LINES = 3  # how many of the user's innermost lines are kept
 
 
@@ -32,21 +37,10 @@ class Place:
         self.since = time.monotonic()
 
 
-def unseen(since: Optional[float]) -> Place:
-    """Return the place of something opened past SQLAlchemy: the test is known by the time alone.
-
-    :param since: a time of ``time.monotonic()`` at which it was last at work.
-    """
-    place = Place()
-    place.since = since or place.since
-    place.test, place.lines = where.test_at(place.since), []
-    return place
-
-
 class Checkout(Place):
     """One connection that somebody has checked out of a pool, and where that was."""
 
-    __slots__ = ("record", "dbapi", "fairy", "connection", "told")
+    __slots__ = ("record", "dbapi", "fairy", "connection", "reported")
 
     def __init__(self, record: Any, dbapi: Any, fairy: Any) -> None:
         super().__init__()
@@ -54,13 +48,18 @@ class Checkout(Place):
         self.dbapi = dbapi
         self.fairy = weakref.ref(fairy)
         self.connection: Any = None  # a weak reference to the Connection, unless used raw
-        self.told = False  # whether it was reported
+        self.reported = False  # as a leak
 
     @property
     def open(self) -> bool:
         """Whether it is still checked out: neither given back nor lost with its owner."""
         fairy = self.fairy()
         return fairy is not None and _compat.dbapi_connection(fairy) is self.dbapi
+
+    @property
+    def pool(self) -> Any:
+        """The pool that it came from; None where the pooled connection was thrown away."""
+        return getattr(self.fairy(), "_pool", None)
 
     @property
     def owner(self) -> Any:
@@ -80,21 +79,24 @@ _more: List[Checkout] = []
 # What a process that forked had checked out. Held for ever, since letting go of it would end the
 # parent's transaction over the connection that both of them share.
 _inherited: List[Tuple[Any, ...]] = []
-_watching = False
 _forked = False
 
 
 def watch() -> None:
-    """Know of every checkout, in every engine and thread of this process, from now on."""
-    global _watching
-    if _watching:
-        return
-    _watching = True
-    sa.event.listen(Pool, "checkout", _checked_out)
+    """Know where connections are made, and when one that is out comes back or is used raw."""
+    _PLACES.subscribe()
     sa.event.listen(Pool, "checkin", _checked_in)
     sa.event.listen(Pool, "detach", _detached)
     _compat.listen_to_connections(_connected)
     _compat.listen_to_raw_use(_used_raw)
+
+
+def add(dbapi: Any, record: Any, fairy: Any) -> None:
+    """Know of a connection that a pool has just handed out."""
+    before = _open.get(id(record))
+    if before is not None and before.fairy() is not fairy and before.open:
+        _more.append(before)
+    _open[id(record)] = Checkout(record, dbapi, fairy)
 
 
 def opened() -> List[Checkout]:
@@ -102,8 +104,8 @@ def opened() -> List[Checkout]:
     if not _open and not _more:
         return []
     _more[:] = [checkout for checkout in _more if checkout.open]
-    known = list(_open.values()) + _more
-    return sorted((checkout for checkout in known if checkout.open), key=lambda each: each.since)
+    out = [checkout for checkout in known() if checkout.open]
+    return sorted(out, key=lambda checkout: checkout.since)
 
 
 def known() -> List[Checkout]:
@@ -111,29 +113,14 @@ def known() -> List[Checkout]:
     return list(_open.values()) + list(_more)
 
 
-def of_connection(connection: Any) -> Optional[Checkout]:
-    """Return the checkout that a SQLAlchemy Connection holds, if it is one of this process."""
-    fairy = _compat.fairy_of(connection)
-    for checkout in opened() if fairy is not None else ():
-        if checkout.fairy() is fairy:
-            return checkout
-    return None
-
-
 def of_dbapi(dbapi: Any) -> Optional[Checkout]:
     """Return the checkout of a driver's connection, ``None`` where no pool has it out."""
-    for checkout in opened():
-        if checkout.dbapi is dbapi:
-            return checkout
-    return None
+    return next((each for each in opened() if each.dbapi is dbapi), None)
 
 
 def of_pid(pid: int) -> Optional[Checkout]:
     """Return the checkout whose backend on the server has this pid."""
-    for checkout in opened():
-        if _compat.backend_pid(checkout.dbapi) == pid:
-            return checkout
-    return None
+    return next((each for each in opened() if _compat.backend_pid(each.dbapi) == pid), None)
 
 
 def our_pids() -> List[Optional[int]]:
@@ -147,7 +134,7 @@ def is_out(record: Any) -> bool:
 
 
 def forget(fairy: Any) -> None:
-    """Take a connection that dbtestcase itself keeps out of the list: it is nobody's leak."""
+    """Leave a connection that dbtestcase itself has checked out alone: it is nobody's leak."""
     for key, checkout in list(_open.items()):
         if checkout.fairy() is fairy:
             del _open[key]
@@ -163,17 +150,39 @@ def leave_to_parent() -> None:
     """Forget, in a forked process, what the parent has checked out."""
     global _forked
     _forked = True
-    held = list(_open.values()) + _more
-    _inherited.extend((each, each.fairy(), each.owner) for each in held)
+    _inherited.extend((each, each.fairy(), each.owner) for each in known())
     _open.clear()
     del _more[:]
 
 
-def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
-    before = _open.get(id(record))
-    if before is not None and before.fairy() is not fairy and before.open:
-        _more.append(before)
-    _open[id(record)] = Checkout(record, dbapi, fairy)
+# --- connections past SQLAlchemy: the places where they are made are all that is known of them ---
+
+
+class _Places(drivers.Subscriber):
+    """Remembers where connections are made, as no pool knows of those beside SQLAlchemy."""
+
+    def opened(self, dbapi: Any) -> None:
+        """Remember where a connection was made."""
+        setattr(dbapi, _MADE, Place())
+
+
+_PLACES = _Places()
+
+
+def used_last(since: Optional[float], dbapi: Any = None) -> Place:
+    """Return the place of something that is used past SQLAlchemy: known by the time alone.
+
+    :param since: a time of ``time.monotonic()`` at which it was last at work.
+    :param dbapi: the driver's connection; where the test that used it last made it, that place.
+    """
+    place = Place()
+    place.since = since or place.since
+    place.test, place.lines = where.test_at(place.since), []
+    made = getattr(dbapi, _MADE, None)
+    return made if made is not None and made.test == place.test else place
+
+
+# --- what pools and Connections report -----------------------------------------------------------
 
 
 def _checked_in(dbapi: Any, record: Any) -> None:

@@ -1,4 +1,8 @@
-"""The words for who holds what: a backend, a prepared transaction, a checkout, a dry pool."""
+"""Describes who holds what: a backend, a prepared transaction, a checkout, a dry pool.
+
+Lines about the server's side come from what it says (contracts.Backend, contracts.Prepared); those
+about this process from the checkouts.
+"""
 
 from __future__ import annotations
 
@@ -31,23 +35,26 @@ def of_backend(backend: Backend, since: Optional[float] = None) -> List[str]:
     """
     checkout = checkouts.of_pid(backend.pid)
     ours = checkout is not None or since is not None
-    parts = ["pid %d %s%s" % (backend.pid, _name(backend), _origin(backend, ours))]
+    parts = ["pid %d %s" % (backend.pid, _who(backend, ours))]
     if backend.state is None:
         parts.append("its state and query are hidden from this role")
     else:
         parts.append("%s for %s" % (backend.state, duration(backend.seconds)))
     if backend.blocked_by:
-        parts.append("waits behind %s%s" % (_pids(backend), _names(" for ", backend.wanted)))
+        pids = ["pid %d" % pid if pid else "a prepared transaction" for pid in backend.blocked_by]
+        parts.append("waits behind %s%s" % (" and ".join(pids), _names(" for ", backend.wanted)))
     if backend.held:
         parts.append("holds" + _names(" ", backend.held))
     lines = ["  " + ", ".join(parts)]
     if backend.state is not None and backend.query:
-        said = "its query" if backend.state == "active" else "last query"
-        lines.append("      %s: %s" % (said, _short(backend.query)))
+        which = "its query" if backend.state == "active" else "last query"
+        query = " ".join(backend.query.split())
+        query = query if len(query) <= _QUERY else query[:_QUERY] + " ..."
+        lines.append("      %s: %s" % (which, query))
     if checkout is not None:
         lines.append("      " + of_checkout(checkout))
     elif ours:
-        lines.append("      used past SQLAlchemy by " + _place(checkouts.unseen(since)))
+        lines.append("      used past SQLAlchemy by " + _place(checkouts.used_last(since)))
     return lines
 
 
@@ -75,15 +82,15 @@ def of_checkout(checkout: checkouts.Checkout) -> str:
     )
 
 
-def dry_pool(test: Any, pool: Any, error: Any) -> Any:
+def dry_pool(test_name: str, pool: Any, error: Any) -> Any:
     """Return the error for a pool that has no connection left to give.
 
     It is a ``sqlalchemy.exc.TimeoutError`` as well, which is what a caller may expect.
     """
-    out = [each for each in checkouts.opened() if getattr(each.fairy(), "_pool", None) is pool]
+    out = [each for each in checkouts.opened() if each.pool is pool]
     lines = [
         "%s waited %.1f s for a connection: all %d of the pool are checked out."
-        % (test.name, _compat.set_pool_timeout(pool, None) or 0.0, len(out))
+        % (test_name, _compat.set_pool_timeout(pool, None) or 0.0, len(out))
     ]
     for checkout in out:
         pid = _compat.backend_pid(checkout.dbapi)
@@ -92,39 +99,41 @@ def dry_pool(test: Any, pool: Any, error: Any) -> Any:
     return _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
 
 
-def everyone(control: ControlConnection) -> Tuple[List[int], List[str]]:
-    """Return who holds any lock on any table, and who waits for one."""
+def lock_holders(control: ControlConnection) -> Tuple[List[int], List[str]]:
+    """Return who holds any lock on any table, who waits for one, and whom these wait for in turn.
+
+    :return: the pids of backends, and the names of prepared transactions.
+    """
     found = control.in_the_way(exclusive=True)
-    return found.pids, found.gids
+    return _queue(control, found.pids), found.gids
 
 
-def waiting_for(control: ControlConnection, pids: List[int]) -> List[int]:
-    """Return the pids that some backends wait for in turn, down to the root of the queue."""
-    found: List[int] = []
-    ask = list(pids)
+def _queue(control: ControlConnection, pids: List[int]) -> List[int]:
+    """Return pids with those that they wait for in turn, down to the root of the queue."""
+    queue, ask = list(pids), list(pids)
     while ask:
         named = control.backends(ask)
-        ask = sorted({pid for each in named for pid in each.blocked_by} - {0} - set(found + pids))
-        found += ask
-    return found
+        ask = sorted({pid for each in named for pid in each.blocked_by} - {0} - set(queue))
+        queue += ask
+    return queue
 
 
 def lines_about(control: ControlConnection, pids: List[int], gids: List[str]) -> List[str]:
     """Return the lines about backends, those that they wait for, and prepared transactions."""
-    queue = pids + waiting_for(control, pids)
+    queue = _queue(control, pids)
     now = time.monotonic()  # before asking: the next test has begun since then
     named = control.backends(queue)
     ours = checkouts.our_pids()
     roots_first = sorted(named, key=lambda each: bool(each.blocked_by))
-    said = [
+    lines = [
         line
         for each in roots_first
         for line in of_backend(each, now - (each.seconds or 0.0) if each.pid in ours else None)
     ]
     for transaction in control.prepared_transactions():
         if transaction.gid in gids:
-            said += of_prepared(transaction, twophase.place_of(transaction.gid))
-    return said
+            lines += of_prepared(transaction, twophase.place_of(transaction.gid))
+    return lines
 
 
 def slots(control: ControlConnection) -> List[str]:
@@ -135,15 +144,15 @@ def slots(control: ControlConnection) -> List[str]:
     ]
 
 
-def advice(said: List[str], full: bool = False) -> str:
+def advice(lines: List[str], full: bool = False) -> str:
     """Return the line about what to do.
 
-    :param said: the lines about who blocks.
+    :param lines: those about who blocks.
     :param full: whether the server has no connection left.
     """
     if full:
         return "  Close connections that are not needed, or raise the server's max_connections."
-    heads = [line for line in said if line.startswith("  ") and not line.startswith("   ")]
+    heads = [line for line in lines if line.startswith("  ") and not line.startswith("   ")]
     if any(", idle for " in line and ", holds the advisory lock " in line for line in heads):
         return (
             "  Have that lock given back (pg_advisory_unlock), or end the session that holds it: no"
@@ -155,24 +164,16 @@ def advice(said: List[str], full: bool = False) -> str:
     )
 
 
-def _name(backend: Backend) -> str:
+def _who(backend: Backend, ours: bool) -> str:
     if backend.application:
-        return '"%s"' % backend.application
-    return 'of role "%s"' % backend.role if backend.role else "of the server itself"
-
-
-def _origin(backend: Backend, ours: bool) -> str:
+        name = '"%s"' % backend.application
+    else:
+        name = 'of role "%s"' % backend.role if backend.role else "of the server itself"
     if ours:
-        return " of this process"
+        return name + " of this process"
     if backend.address:
-        return " from %s" % backend.address
-    return " from a local socket" if backend.port is not None else ""
-
-
-def _pids(backend: Backend) -> str:
-    return " and ".join(
-        "pid %d" % pid if pid else "a prepared transaction" for pid in backend.blocked_by
-    )
+        return "%s from %s" % (name, backend.address)
+    return name + " from a local socket" if backend.port is not None else name
 
 
 def _names(before: str, names: List[str]) -> str:
@@ -180,11 +181,6 @@ def _names(before: str, names: List[str]) -> str:
         return ""
     more = len(names) - _NAMES
     return before + ", ".join(names[:_NAMES]) + (" and %d more" % more if more > 0 else "")
-
-
-def _short(query: str) -> str:
-    query = " ".join(query.split())
-    return query if len(query) <= _QUERY else query[:_QUERY] + " ..."
 
 
 def _place(place: checkouts.Place) -> str:

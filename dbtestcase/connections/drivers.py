@@ -1,4 +1,4 @@
-"""One watch on each driver: its connections and cursors are known, however they were opened.
+"""Watches the connections and cursors of drivers, however they were opened.
 
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
@@ -6,22 +6,25 @@ connections and cursors, so what is handed out is of subclasses, never a wrapper
 psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
 that were open before are not watched either.
 
-Who wants to know subscribes: where connections are made (leftovers.py), which transactions are
+Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
 observes the cursors that it opens itself, by :func:`open_cursor`.
+
+A driver is a section of this file and a line in ``_DRIVERS``: a function that changes what the
+driver makes its connections and cursors with. A new connection is passed to :func:`_opened`, its
+cursors are of a :func:`watched_cursor` class and have its observer, and the name of a transaction
+that was prepared is passed to :func:`_prepared`. Drivers for asyncio can keep the same contract:
+nothing that an observer or a subscriber does waits.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from .. import _compat
 from . import statements
-
-_DRIVERS = ("psycopg2", "psycopg")
-_watched: List[str] = []  # those that were imported by now
 
 
 class Observer:
@@ -68,27 +71,23 @@ class Subscriber:
         https://www.postgresql.org/docs/current/sql-prepare-transaction.html
         """
 
+    def subscribe(self) -> None:
+        """Hear of every connection that is made from now on; harmless a second time."""
+        if self not in _subscribers:
+            _subscribers.append(self)
+        watch()
+
 
 _subscribers: List[Subscriber] = []
-
-
-def subscribe(subscriber: Subscriber) -> None:
-    """Have a subscriber hear of every connection that is made from now on; once is enough."""
-    if subscriber not in _subscribers:
-        _subscribers.append(subscriber)
-    watch()
+_watched: Set[str] = set()  # the drivers that were imported by now
 
 
 def watch() -> None:
-    """Watch the drivers that are imported by now; harmless a second time."""
-    imported = [name for name in _DRIVERS if name in sys.modules]
-    if imported == _watched:
-        return
-    _watched[:] = imported
-    _compat.change_function("psycopg2", "", "_connect", _watch_psycopg2)
-    _compat.change_function("psycopg", "Connection", "__init__", _watch_psycopg)
-    _compat.change_function("psycopg", "Connection", "cursor", _watch_psycopg_cursors)
-    _compat.change_function("psycopg", "Connection", "tpc_prepare", _watch_tpc_prepare)
+    """Watch the drivers that are imported by now; harmless, and next to nothing, a second time."""
+    for name in _DRIVERS:
+        if name in sys.modules and name not in _watched:
+            _watched.add(name)
+            _DRIVERS[name]()
 
 
 def ignore(dbapi: Any) -> None:
@@ -96,11 +95,6 @@ def ignore(dbapi: Any) -> None:
     if hasattr(dbapi, "_dbtestcase_observer"):
         dbapi._dbtestcase_observer = None
         dbapi._dbtestcase_ignored = True
-
-
-def observer_of(dbapi: Any) -> Optional[Observer]:
-    """Return what observes a driver's connection, ``None`` where nothing does."""
-    return getattr(dbapi, "_dbtestcase_observer", None)
 
 
 def _opened(dbapi: Any) -> None:
@@ -117,13 +111,17 @@ def _prepared(gid: Optional[str]) -> None:
 # --- psycopg2 ------------------------------------------------------------------------------------
 
 
-def _watch_psycopg2(connect: Callable[..., Any]) -> Callable[..., Any]:
+def _watch_psycopg2() -> None:
+    _compat.change_function("psycopg2", "", "_connect", _change_connect)
+
+
+def _change_connect(connect: Callable[..., Any]) -> Callable[..., Any]:
     def connected(*arguments: Any, **options: Any) -> Any:
         if len(arguments) != 1 or set(options) != {"connection_factory"}:
             return connect(*arguments, **options)  # an asynchronous one, or a call of another shape
         if options["connection_factory"]:
             return connect(*arguments, **options)
-        dbapi = connect(*arguments, connection_factory=watched_connection())
+        dbapi = connect(*arguments, connection_factory=_watched_connection())
         _opened(dbapi)
         return dbapi
 
@@ -131,7 +129,7 @@ def _watch_psycopg2(connect: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @functools.lru_cache(maxsize=None)
-def watched_connection() -> type:
+def _watched_connection() -> type:
     """Return the class of watched connections: psycopg2 is imported where it is used."""
     from psycopg2 import extensions
 
@@ -217,7 +215,13 @@ def _psycopg2_cursor() -> type:
 # --- psycopg 3 -----------------------------------------------------------------------------------
 
 
-def _watch_psycopg(initialize: Callable[..., None]) -> Callable[..., None]:
+def _watch_psycopg() -> None:
+    _compat.change_function("psycopg", "Connection", "__init__", _change_init)
+    _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
+    _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
+
+
+def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
     def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
         initialize(dbapi, *arguments, **options)
         _opened(dbapi)
@@ -225,13 +229,15 @@ def _watch_psycopg(initialize: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
-def _watch_psycopg_cursors(cursor: Callable[..., Any]) -> Callable[..., Any]:
+def _change_cursor(cursor: Callable[..., Any]) -> Callable[..., Any]:
     def opened(dbapi: Any, *arguments: Any, **options: Any) -> Any:
         if not getattr(dbapi, "_dbtestcase_ignored", False):
-            dbapi.cursor_factory = watched_cursor(dbapi.cursor_factory)
-            dbapi.server_cursor_factory = watched_cursor(dbapi.server_cursor_factory)
+            if not hasattr(dbapi.cursor_factory, "_dbtestcase_observer"):
+                dbapi.cursor_factory = watched_cursor(dbapi.cursor_factory)
+            if not hasattr(dbapi.server_cursor_factory, "_dbtestcase_observer"):
+                dbapi.server_cursor_factory = watched_cursor(dbapi.server_cursor_factory)
         made = cursor(dbapi, *arguments, **options)
-        observer = observer_of(dbapi)
+        observer = getattr(dbapi, "_dbtestcase_observer", None)
         if observer is not None:
             made._dbtestcase_observer = observer
         return made
@@ -239,12 +245,19 @@ def _watch_psycopg_cursors(cursor: Callable[..., Any]) -> Callable[..., Any]:
     return opened
 
 
-def _watch_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]:
+def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]:
     def prepared(dbapi: Any) -> None:
         prepare(dbapi)
         _prepared(_compat.prepared_name(dbapi))
 
     return prepared
+
+
+#: By the name of a driver's module: what watches it, once it was imported.
+_DRIVERS: Dict[str, Callable[[], None]] = {
+    "psycopg2": _watch_psycopg2,
+    "psycopg": _watch_psycopg,
+}
 
 
 # --- cursors of every driver ---------------------------------------------------------------------

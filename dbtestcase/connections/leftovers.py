@@ -1,4 +1,4 @@
-"""Remove every session, and say who left what open.
+"""Finds what a test left open, gives it back, and says what it was.
 
 A test begins on connections that nobody else has. Whatever the one before left checked out is
 rolled back and given back, as politely as can be: sessions first, then connections, then what the
@@ -7,96 +7,102 @@ drivers have beside SQLAlchemy. What a thread is still at work on is left to it.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import time
-from typing import Any, Callable, Iterable, List, Mapping, Optional
+import warnings
+from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set
+from weakref import WeakKeyDictionary
 
-from .. import _compat
-from . import answers, checkouts, drivers, forks, settling
-from .freeing import Freeing, held_by
-from .leaks import Leak, leak_text, note, warn
-
-__all__ = [
-    "Leak",
-    "begin_pause",
-    "begin_test",
-    "end_test",
-    "forget",
-    "free",
-    "is_ours",
-    "leak_text",
-    "note",
-    "take_back",
-    "warn",
-    "watch",
-]
+from .. import _compat, events, where
+from ..contracts import ControlConnection, InTheWay
+from . import checkouts, settling, twophase
+from .bounds import cut_off_at, ends_in_time
+from .describe import duration
 
 _BOUND = 5.0  # seconds that giving back may take, where nothing else is said
+_KEPT = 8  # raw connections that their owners may go on using after the test that left them
 
-forks.watch()  # from the beginning: runners fork their workers before the first test
+# Raw connections that were rolled back and left to their owners, the oldest first.
+_left_to_owners: Deque[Any] = collections.deque()
+_inherited: List[Any] = []
+# By the control connection: backends that have read tables, known to be of other processes.
+_others: "WeakKeyDictionary[Any, Set[int]]" = WeakKeyDictionary()
 
-
-_OPENED = "_dbtestcase_opened"  # the attribute of a connection that says where it was made
-
-
-class _Places(drivers.Subscriber):
-    """Remembers where connections are made, as no pool knows of those beside SQLAlchemy."""
-
-    def opened(self, dbapi: Any) -> None:
-        """Remember where a connection was made."""
-        setattr(dbapi, _OPENED, checkouts.Place())
+# --- what is said of it ---------------------------------------------------------------------------
 
 
-_PLACES = _Places()
+class Leak(NamedTuple):
+    """Something that a test left open; ``str()`` is a line about it."""
+
+    kind: str  # "session", "connection", "raw connection", "prepared transaction", "backend"
+    test: Optional[str]
+    file: Optional[str]
+    line: int
+    function: str
+    thread: str
+    pid: Optional[int]
+    seconds: float
+    freed: bool = True
+
+    def __str__(self) -> str:
+        place = (
+            " at %s:%d in %s" % (where.short_path(self.file), self.line, self.function)
+            if self.file
+            else ""
+        )
+        thread = "" if self.thread == "MainThread" else ', thread "%s"' % self.thread
+        backend = ", backend %d" % self.pid if self.pid else ""
+        return "%s left a %s open%s (%s%s%s)%s" % (
+            self.test or "something outside of any test",
+            self.kind,
+            place,
+            duration(self.seconds),
+            thread,
+            backend,
+            "" if self.freed else ", and it is still at work",
+        )
 
 
-def watch() -> None:
-    """Know of every checkout of this process from now on; harmless a second time."""
-    checkouts.watch()
-    settling.watch()
-    drivers.subscribe(_PLACES)
+def _leak_at(place: checkouts.Place, kind: str, pid: Optional[int], freed: bool = True) -> Leak:
+    line = place.lines[0] if place.lines else None
+    return Leak(
+        kind,
+        place.test,
+        line.filename if line else None,
+        line.lineno if line else 0,
+        line.function if line else "",
+        place.thread.name,
+        pid,
+        time.monotonic() - place.since,
+        freed,
+    )
 
 
-def begin_test(
-    engines: Iterable[Any],
-    name: str,
-    lock_timeout: float,
-    controls: Optional[Mapping[Any, Any]] = None,
-) -> None:
-    """Have the connections of a test carry its name and wait for locks no longer than it may.
-
-    Holds for connections checked out from now until :func:`end_test`, of these engines and of
-    others on the same databases, and costs each connection one round trip a test.
-
-    :param engines: the engines of the test.
-    :param name: its name, as ``OrderTest.test_total``.
-    :param lock_timeout: seconds; a shorter one that a connection already has is kept.
-    :param controls: the control connection on each engine's database, for telling who blocks.
-    """
-    watch()
-    if controls:
-        answers.watch()
-    settling.begin(engines, name, lock_timeout, controls or {})
+def note_leaks(leaks: Iterable[Leak]) -> None:
+    """Have the report of the run tell about the leaks."""
+    for leak in leaks:
+        events.note(events.LEFT_OPEN, leak=leak)
 
 
-def begin_pause(engines: Iterable[Any], name: str, lock_timeout: float, controls: Any) -> None:
-    """Hold what a class does between its tests to the same, where all is watched already.
-
-    :param engines: the engines of the class.
-    :param name: its name.
-    :param lock_timeout: seconds, as for :func:`begin_test`.
-    :param controls: the control connection on each engine's database.
-    """
-    settling.begin(engines, name, lock_timeout, controls)
+def warn_of_leaks(leaks: Iterable[Leak]) -> None:
+    """Give a ``ResourceWarning`` for each leak, at the line of the user's code that opened it."""
+    for leak in leaks:
+        events.note(events.LEFT_OPEN, leak=leak)
+        warnings.warn_explicit(str(leak), ResourceWarning, leak.file or "sys", leak.line or 1)
 
 
-def end_test() -> None:
-    """Let go of the settings, and of sessions in which the test left more than a transaction."""
-    settling.end()
+def leak_text(leaks: Iterable[Leak]) -> str:
+    """Return the text with which a test fails that may not leave anything open."""
+    lines = ["left open at the end of the test:"]
+    lines += ["  " + str(leak) for leak in leaks]
+    lines.append(
+        '  Close them in the test, or in a clean-up; leaks = "error" makes them its failure.'
+    )
+    return "\n".join(lines)
 
 
-def forget(fairy: Any) -> None:
-    """Leave a connection that dbtestcase itself has checked out alone; it is nobody's leak."""
-    checkouts.forget(fairy)
+# --- what is known by its session or its checkout ------------------------------------------------
 
 
 def free(
@@ -115,25 +121,57 @@ def free(
     registered = {each: _compat.registered_sessions(each) for each in scoped_sessions}
     if not any(registered.values()) and not checkouts.opened():
         return []
-    freeing = Freeing(engines, deadline or time.monotonic() + _BOUND)
+    freeing = _Freeing(engines, deadline or time.monotonic() + _BOUND)
     for scoped, found in registered.items():
         for scope, session in found.items():
             if freeing.close_session(session):
                 _compat.unregister_session(scoped, scope)
     if freeing.left():
         for session in _compat.live_sessions():
-            if any(freeing.concerns(each) for each in held_by(session)):
+            if any(freeing.concerns(each) for each in _held_by(session)):
                 freeing.close_session(session)
     for checkout in freeing.left():
         freeing.give_back(checkout)
     return freeing.leaks
 
 
+# --- what is known by its backend alone: it is the server that says so ---------------------------
+
+
+def free_blocking(
+    control: ControlConnection, found: InTheWay, unread: List[int], deadline: float
+) -> List[Leak]:
+    """Take back what of this process is in the way of a reset; return it.
+
+    :param unread: backends whose streams were unread at two looks, which are closed.
+    :param deadline: the time of ``time.monotonic()`` until which it may take.
+    """
+    freed = take_back(found.pids, unread, deadline, control)
+    places = twophase.end(control, found.gids) if found.gids else []
+    return freed + [_leak_at(place, "prepared transaction", None) for place in places]
+
+
+def free_idle(control: ControlConnection, found: InTheWay, deadline: float) -> List[Leak]:
+    """Take back what is in the way of nothing yet: a test that drops a table would wait for it.
+
+    Sessions that keep an advisory lock, although nobody has them out of their pool, are closed.
+    """
+    if found.keepers:
+        settling.throw_away(found.keepers)
+    others = _others.setdefault(control, set())
+    others.intersection_update(found.readers)
+    readers = [pid for pid in found.readers if pid not in others]
+    if not readers:
+        return []
+    others.update(set(readers).difference(checkouts.our_pids()))
+    return take_back(readers, (), deadline, control, checked_out=False)
+
+
 def take_back(
     pids: Iterable[int],
     unread: Iterable[int] = (),
-    seconds: float = _BOUND,
-    since: Callable[[int], Optional[float]] = lambda pid: None,
+    deadline: Optional[float] = None,
+    control: Optional[ControlConnection] = None,
     checked_out: bool = True,
 ) -> List[Leak]:
     """End the transactions of connections of this process that are known by their backends only.
@@ -144,38 +182,192 @@ def take_back(
     :param pids: the backends that are in the way.
     :param unread: those that wait for this process to read a result, as when a stream or a
         pipeline was left half-way: closing is the only way to end them.
-    :param seconds: how long a rollback may take.
-    :param since: tells the time of ``time.monotonic()`` at which a backend was last at work.
+    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param control: what tells when a backend was last at work, and so which test left it.
     :param checked_out: whether those that somebody has out of a pool are meant, too.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or checkouts.was_forked():
         return []
-    freeing = Freeing((), time.monotonic() + seconds)
+    freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
-        if pid in wanted:
-            checkout = checkouts.of_dbapi(dbapi)
-            busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
-            if busy and pid not in unread:
-                continue
-            if checkout is not None and not checked_out:
-                continue
-            if checkout is not None and not busy:
-                freeing.give_back(checkout)
-                continue
-            place = checkout or _place_of(dbapi, since(pid))
-            if freeing.end_transaction(dbapi, close=busy):
-                freeing.tell("raw connection", place, pid)
+        if pid not in wanted:
+            continue
+        checkout = checkouts.of_dbapi(dbapi)
+        busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
+        if (busy and pid not in unread) or (checkout is not None and not checked_out):
+            continue
+        if checkout is not None and not busy:
+            freeing.give_back(checkout)
+            continue
+        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
+        backends = control.backends([pid]) if control is not None and checkout is None else []
+        since = now - (backends[0].seconds or 0) if backends else None
+        place = checkout or checkouts.used_last(since, dbapi)
+        if freeing.end_transaction(dbapi, close=busy):
+            freeing.add("raw connection", place, pid)
     return freeing.leaks
 
 
-def _place_of(dbapi: Any, since: Optional[float]) -> checkouts.Place:
-    """Return where a driver's connection was made, if the test that used it last made it."""
-    used, opened = checkouts.unseen(since), getattr(dbapi, _OPENED, None)
-    return opened if opened is not None and opened.test == used.test else used
+# --- giving back ---------------------------------------------------------------------------------
 
 
-def is_ours(pid: int) -> bool:
-    """Tell whether a backend is one that this process is connected to."""
-    return pid in checkouts.our_pids()
+class _Freeing:
+    """One round of giving back; what it had to do is in ``leaks``."""
+
+    def __init__(self, engines: Iterable[Any], deadline: float) -> None:
+        self.pools = [engine.pool for engine in engines]
+        self.deadline = deadline
+        self.leaks: List[Leak] = []
+        test = settling.running()
+        self.locations = set(test.scope.locations) if test else set()
+        for checkout in checkouts.opened() if self.pools else ():
+            if checkout.pool in self.pools:
+                self.locations.add(_compat.location(checkout.dbapi))
+        self.locations.discard(None)
+
+    def concerns(self, checkout: checkouts.Checkout) -> bool:
+        """Tell whether a checkout is of the engines, or of another one on the same database."""
+        if checkout.pool in self.pools:
+            return True
+        return bool(self.locations) and _compat.location(checkout.dbapi) in self.locations
+
+    def left(self) -> List[checkouts.Checkout]:
+        """Return what is still out and would stand in the way, or would not be given back."""
+        return [each for each in checkouts.opened() if self.concerns(each) and _is_left(each)]
+
+    def close_session(self, session: Any) -> bool:
+        """Close an ORM session, unless a thread is at work with it; tell whether."""
+        held = _held_by(session)
+        if checkouts.was_forked() and len(held) < len(_compat.connections_of_session(session)):
+            return False  # they are those of the process that forked this one
+        if any(self._is_busy(each) for each in held):
+            return False
+        pids = [_compat.backend_pid(each.dbapi) for each in held]
+        if not self._bounded(session.close, held):
+            return False
+        for checkout, pid in zip(held, pids):
+            self._end_in_pool(checkout.dbapi)
+            self.add("session", checkout, pid)
+        return True
+
+    def give_back(self, checkout: checkouts.Checkout) -> None:
+        """Roll a checked out connection back, and give it back unless it is older than the test."""
+        if self._is_busy(checkout):
+            return
+        pid = _compat.backend_pid(checkout.dbapi)
+        kind = "raw connection" if checkout.connection is None else "connection"
+        if checkout.test is None:
+            done = self._bounded(lambda: self._end(checkout.dbapi), [checkout])
+        elif checkout.owner is not None:
+            done = self._bounded(checkout.owner.close, [checkout])
+            self._end_in_pool(checkout.dbapi)
+        else:
+            done = self._bounded(lambda: self._leave_to_owner(checkout), [checkout])
+        if done:
+            self.add(kind, checkout, pid)
+
+    def end_transaction(self, dbapi: Any, close: bool = False) -> bool:
+        """Roll a driver's connection back, or close it; tell whether there was anything to end."""
+        if close:
+            dbapi.close()
+            return True
+        with cut_off_at(self.deadline, dbapi):
+            return self._end(dbapi)
+
+    def add(
+        self, kind: str, place: checkouts.Place, pid: Optional[int], freed: bool = True
+    ) -> None:
+        """Add to the leaks, once for each checkout."""
+        if isinstance(place, checkouts.Checkout):
+            if place.reported:
+                return
+            place.reported = True
+        self.leaks.append(_leak_at(place, kind, pid, freed))
+
+    def _is_busy(self, checkout: checkouts.Checkout) -> bool:
+        """Tell whether a statement is running on a connection: rolling back would wait for it."""
+        if _compat.transaction_status(checkout.dbapi) != _compat.ACTIVE:
+            return False
+        self.add("connection", checkout, _compat.backend_pid(checkout.dbapi), freed=False)
+        return True
+
+    def _bounded(self, close: Callable[[], Any], held: List[checkouts.Checkout]) -> bool:
+        """Run what closes, no longer than until the deadline; tell whether it came to its end."""
+        if any(each.elsewhere for each in held):
+            return ends_in_time(close, self.deadline)
+        with contextlib.ExitStack() as stack:
+            for each in held:
+                stack.enter_context(cut_off_at(self.deadline, each.dbapi))
+            try:
+                close()
+            except Exception:  # a dead connection: nothing is held by it
+                for each in held:
+                    fairy = each.fairy()
+                    if fairy is not None and each.open:
+                        with contextlib.suppress(Exception):
+                            fairy.invalidate()
+        return True
+
+    def _leave_to_owner(self, checkout: checkouts.Checkout) -> None:
+        """Roll back what somebody uses past SQLAlchemy, and take it out of the pool for good.
+
+        His cursors may be at it again, so nobody else may get it; and his own rollback and close
+        must not fail. So that a server's connections do not run out, only some are kept so.
+        """
+        self._end(checkout.dbapi)
+        fairy = checkout.fairy()
+        if fairy is None or _compat.backend_pid(checkout.dbapi) is None:
+            return
+        checkouts.forget(fairy)
+        fairy.detach()
+        checkouts.forget(fairy)
+        _left_to_owners.append(checkout.dbapi)
+        while len(_left_to_owners) > _KEPT:
+            _left_to_owners.popleft().close()
+
+    def _end_in_pool(self, dbapi: Any) -> None:
+        # After an explicit BEGIN in autocommit a connection goes back in its transaction.
+        if checkouts.of_dbapi(dbapi) is None:
+            self._end(dbapi)
+
+    def _end(self, dbapi: Any) -> bool:
+        """End the transaction of a driver's connection; tell whether there was one."""
+        if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
+            return False
+        for end in (dbapi.rollback, lambda: _rollback_by_statement(dbapi), dbapi.close):
+            try:
+                end()
+            except Exception:  # in a two-phase transaction, or a block that forbids it
+                continue
+            if _compat.transaction_status(dbapi) in (None, _compat.IDLE):
+                return True
+        return False
+
+
+def leave_to_parent() -> None:
+    """Leave what was left to its owners, in a forked process, to the parent: it may be in use."""
+    _inherited.extend(_left_to_owners)
+    _left_to_owners.clear()
+
+
+def _held_by(session: Any) -> List[checkouts.Checkout]:
+    known = {id(checkout.fairy()): checkout for checkout in checkouts.opened()}
+    fairies = [_compat.fairy_of(each) for each in _compat.connections_of_session(session)]
+    return [known[id(each)] for each in fairies if each is not None and id(each) in known]
+
+
+def _is_left(checkout: checkouts.Checkout) -> bool:
+    # Out of any transaction a connection holds nothing: let it be where a thread is alive that
+    # may need it again, or where it is older than the test.
+    if _compat.transaction_status(checkout.dbapi) != _compat.IDLE:
+        return True
+    return checkout.test is not None and not checkout.elsewhere
+
+
+def _rollback_by_statement(dbapi: Any) -> None:
+    # In autocommit a driver's rollback() does nothing, even after an explicit BEGIN.
+    cursor = dbapi.cursor()
+    cursor.execute("ROLLBACK")
+    cursor.close()

@@ -1,4 +1,4 @@
-"""The queries that engines run, for whoever counts them or shows them.
+"""Tells which queries engines run, for whoever counts them or shows them.
 
 SQLAlchemy is listened to only while somebody has subscribed: where engines have any listener, it
 looks for those of all events at each statement.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from . import statements
 
 #: The execution option that marks a statement as the package's own, which is nobody's query.
-OWN = "dbtestcase_own"
+OWN_QUERY = "dbtestcase_own"
 
 
 class QuerySubscriber:
@@ -31,30 +31,30 @@ class QuerySubscriber:
     def ended(self, context: Any) -> None:
         """Hear that a query ran, or failed."""
 
+    def subscribe(self) -> None:
+        """Hear of the queries of every engine and thread from now on."""
+        _subscribers.append(self)
+        if len(_subscribers) == 1:
+            for event, heard in _EVENTS.items():
+                sa.event.listen(sa.engine.Engine, event, heard)
+
+    def unsubscribe(self) -> None:
+        """Hear nothing more."""
+        _subscribers.remove(self)
+        if not _subscribers:
+            for event, heard in _EVENTS.items():
+                sa.event.remove(sa.engine.Engine, event, heard)
+
 
 _subscribers: List[QuerySubscriber] = []
-
-
-def subscribe(subscriber: QuerySubscriber) -> None:
-    """Have a subscriber hear of the queries of every engine and thread from now on."""
-    _subscribers.append(subscriber)
-    if len(_subscribers) == 1:
-        for event, heard in _EVENTS.items():
-            sa.event.listen(sa.engine.Engine, event, heard)
-
-
-def unsubscribe(subscriber: QuerySubscriber) -> None:
-    """Tell a subscriber nothing more."""
-    _subscribers.remove(subscriber)
-    if not _subscribers:
-        for event, heard in _EVENTS.items():
-            sa.event.remove(sa.engine.Engine, event, heard)
 
 
 def _before(
     conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
 ) -> None:
-    if _is_own(context) or not statements.read(statement).is_query:
+    if context is not None and context.execution_options.get(OWN_QUERY):
+        return
+    if not statements.read(statement).is_query:
         return
     for subscriber in list(_subscribers):
         subscriber.began(conn, statement, parameters, context, many)
@@ -70,10 +70,6 @@ def _after(
 def _failed(failure: Any) -> None:
     for subscriber in list(_subscribers):
         subscriber.ended(failure.execution_context)
-
-
-def _is_own(context: Any) -> bool:
-    return bool(context is not None and context.execution_options.get(OWN))
 
 
 _EVENTS: Dict[str, Callable[..., Any]] = {

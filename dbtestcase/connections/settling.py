@@ -1,6 +1,7 @@
-"""What holds on every connection of a running test: its name and a bound on its waits.
+"""Settles every connection of a running test: it has the test's name, and a bound on its waits.
 
-And nothing that a test did to a session is left for the next one.
+Connections are settled when they are checked out. Nothing that a test did to a session is left for
+the next one: a session that it changed is thrown away with its connection.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from sqlalchemy.pool import Pool
 
 from .. import _compat
 from ..contracts import ControlConnection, SessionSettings
-from . import checkouts, describe, statements, twophase
+from . import bounds, checkouts, describe, drivers, statements, twophase
 
 _INFO = "dbtestcase"  # the key in the info of a pool's record, which ends with its connection
+_GUARD = "_do_get"  # the method of a pool that stands in its instance where it is guarded
+
+# --- which test runs -----------------------------------------------------------------------------
 
 
 class Scope:
@@ -34,22 +38,10 @@ class Scope:
         self.settings = next((each.settings for each in self.controls.values()), None)
         self._guarded: List[Any] = []
 
-    def is_for(
-        self, engines: List[Any], lock_timeout: float, controls: Mapping[Any, ControlConnection]
-    ) -> bool:
-        """Tell whether it is the scope of a test with these."""
-        return (self.engines, self.lock_timeout, self.controls) == (engines, lock_timeout, controls)
-
-    def concerns(self, pool: Any, dbapi: Any) -> bool:
-        """Tell whether a connection is to a database of the tests, of whichever engine."""
-        if any(engine.pool is pool for engine in self.engines):
-            return True
-        return bool(self.locations) and _compat.location(dbapi) in self.locations
-
     def guard(self, pool: Any) -> None:
         """Have a pool that runs dry say so within the bound, and say who has its connections."""
         before = _compat.set_pool_timeout(pool, None)
-        if before is None or "_do_get" in vars(pool):
+        if before is None:
             return
         _compat.set_pool_timeout(pool, min(before, self.lock_timeout))
         ordinary, ordinarily_anew = pool._do_get, pool.recreate
@@ -60,7 +52,7 @@ class Scope:
             except sa.exc.TimeoutError as error:
                 if _running is None:
                     raise
-                named = describe.dry_pool(_running, pool, error)
+                named = describe.dry_pool(_running.name, pool, error)
             raise named
 
         def recreate() -> Any:
@@ -98,7 +90,74 @@ def running() -> Optional[Running]:
     return _running
 
 
-# --- what is done to their connections ---
+def begin_test(
+    engines: Iterable[Any],
+    name: str,
+    lock_timeout: float,
+    controls: Optional[Mapping[Any, ControlConnection]] = None,
+) -> None:
+    """Have the connections of a test carry its name and wait for locks no longer than it may.
+
+    Holds for connections checked out from now until :func:`end_test`, of these engines and of
+    others on the same databases, and costs each connection one round trip a test. What a class
+    does between its tests is held to the same, under the name of the class.
+
+    :param engines: the engines of the test.
+    :param name: its name, as ``OrderTest.test_total``.
+    :param lock_timeout: seconds; a shorter one that a connection already has is kept.
+    :param controls: the control connection on each engine's database, for telling who blocks.
+    """
+    global _running
+    drivers.watch()  # one may have been imported since the test before
+    if controls and bounds.resting.is_set():
+        bounds.watch_answers(running)
+    wanted, controls = list(engines), controls or {}
+    scope, given = _end_running(), (wanted, lock_timeout, controls)
+    if scope is None or (scope.engines, scope.lock_timeout, scope.controls) != given:
+        if scope is not None:
+            scope.release()
+        scope = Scope(wanted, lock_timeout, controls)
+    _running = Running(scope, name)
+    for engine in wanted:
+        if _GUARD not in vars(engine.pool):
+            scope.guard(engine.pool)
+
+
+def end_test() -> None:
+    """Let go of the settings, and of sessions in which the test left more than a transaction.
+
+    Those that it did not change are set back when they are checked out the next time.
+    """
+    scope = _end_running()
+    if scope is not None:
+        scope.release()
+
+
+def _end_running() -> Optional[Scope]:
+    """Throw away the sessions that the test changed; return the scope that it ran in."""
+    global _running
+    test, _running = _running, None
+    if test is None:
+        return None
+    for record in list(test.used.values()):
+        session, dbapi = record.info.get(_INFO), _compat.dbapi_connection(record)
+        if session is None or dbapi is None or dbapi.closed:
+            continue
+        changed = session.spoiled_by is not None or record.info.get(checkouts.RAW)
+        if not changed and session.reported is not None:
+            changed = _compat.reported_settings(dbapi) != session.reported
+        if changed:
+            session.spoiled_by = session.spoiled_by or test
+            if not checkouts.is_out(record):
+                _throw_away(record)
+    if test.called:
+        for control in test.scope.controls.values():
+            with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
+                throw_away(control.advisory_holders())
+    return test.scope
+
+
+# --- what is done to the sessions of its connections ---------------------------------------------
 
 
 class _Session:
@@ -115,7 +174,6 @@ class _Session:
         self.settings: Optional[SessionSettings] = None  # by which it was set
 
 
-_watching = False
 # The records of the pools whose connections were ever settled, by their ids.
 _settled: "WeakValueDictionary[int, Any]" = WeakValueDictionary()
 # What a process that forked had in use, which is not to be let go of.
@@ -124,62 +182,14 @@ _inherited: List[Any] = []
 
 def watch() -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
-    global _watching
-    twophase.watch()
-    if not _watching:
-        _watching = True
-        sa.event.listen(Pool, "checkout", _checked_out)
-        _compat.listen_to_statements(_executing)
-
-
-def begin(
-    engines: Iterable[Any],
-    name: str,
-    lock_timeout: float,
-    controls: Mapping[Any, ControlConnection],
-) -> None:
-    """Have connections settled for a test (or for a class, between its tests) from now on."""
-    global _running
-    scope, wanted = _finished(), list(engines)
-    if scope is None or not scope.is_for(wanted, lock_timeout, controls):
-        if scope is not None:
-            scope.release()
-        scope = Scope(wanted, lock_timeout, controls)
-    _running = Running(scope, name)
-    for engine in wanted:
-        scope.guard(engine.pool)
-
-
-def end() -> None:
-    """Throw away the sessions that the test changed; set the others back at their next checkout."""
-    scope = _finished()
-    if scope is not None:
-        scope.release()
-
-
-def _finished() -> Optional[Scope]:
-    """Throw away the sessions that the test changed; return the scope that it ran in."""
-    global _running
-    test, _running = _running, None
-    if test is None:
-        return None
-    for record in list(test.used.values()):
-        session = record.info.get(_INFO)
-        if session is not None and _is_spoiled(record, session):
-            session.spoiled_by = session.spoiled_by or test
-            if not checkouts.is_out(record):
-                _throw_away(record)
-    if test.called:
-        for control in test.scope.controls.values():
-            with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
-                throw_away(control.advisory_holders())
-    return test.scope
+    sa.event.listen(Pool, "checkout", _checked_out)
+    _compat.listen_to_statements(_executing)
 
 
 def throw_away(pids: Collection[int]) -> None:
     """Close idle pooled connections, by their backends: tests left something in their sessions."""
     for record in list(_settled.values()):
-        dbapi = _compat.recorded_connection(record)
+        dbapi = _compat.dbapi_connection(record)
         if dbapi is None or _compat.backend_pid(dbapi) not in pids or checkouts.is_out(record):
             continue
         if _compat.transaction_status(dbapi) == _compat.IDLE:
@@ -188,12 +198,10 @@ def throw_away(pids: Collection[int]) -> None:
 
 def leave_to_parent() -> None:
     """Leave the connections that the running test uses, in a forked process, to the parent."""
-    test = running()
-    if test is not None:
-        _inherited.append((dict(test.used), dict(test.scope.controls)))
-        test.used.clear()
-        test.scope.controls.clear()
-    twophase.leave_to_parent()
+    if _running is not None:
+        _inherited.append((dict(_running.used), dict(_running.scope.controls)))
+        _running.used.clear()
+        _running.scope.controls.clear()
     _settled.clear()
 
 
@@ -209,35 +217,41 @@ def _throw_away(record: Any) -> None:
     record.invalidate()
 
 
-def _is_spoiled(record: Any, session: _Session) -> bool:
-    dbapi = _compat.dbapi_connection(record)
-    if dbapi is None or dbapi.closed:
-        return False
-    if session.spoiled_by is not None or record.info.get(checkouts.RAW):
-        return True
-    return session.reported is not None and _compat.reported_settings(dbapi) != session.reported
-
-
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
-    if getattr(fairy._pool, "settled", False):  # in an outer transaction
+    """Know of a check-out, and settle its connection the first time that a test uses it.
+
+    It is known first: settling it takes a statement, whose answer is waited for within bounds.
+    """
+    checkouts.add(dbapi, record, fairy)
+    pool = fairy._pool
+    if getattr(pool, "settled", False):  # in an outer transaction
         return
-    session, test = record.info.get(_INFO), running()
+    session, test = record.info.get(_INFO), _running
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")
     if test is None:
         if session is not None and session.before is not None:
             _set_back(dbapi, session)
-    elif session is None or session.name != test.label or id(record) not in test.used:
-        if hasattr(dbapi, "info") and test.scope.concerns(fairy._pool, dbapi):
-            test.scope.guard(fairy._pool)
-            _settle(dbapi, record, test)
-
-
-def _settle(dbapi: Any, record: Any, test: Running) -> None:
-    session = record.info.setdefault(_INFO, _Session())
-    test.used[id(record)] = _settled[id(record)] = record
-    if session.name == test.label or _compat.transaction_status(dbapi) != _compat.IDLE:
         return
+    if session is not None and session.name == test.label and id(record) in test.used:
+        return
+    if not hasattr(dbapi, "info"):
+        return  # a driver whose connections do not say where they lead
+    scope = test.scope
+    if not any(engine.pool is pool for engine in scope.engines):
+        if not scope.locations or _compat.location(dbapi) not in scope.locations:
+            return  # to a database that is none of the tests'
+    if _GUARD not in vars(pool):
+        scope.guard(pool)
+    if session is None:
+        session = record.info[_INFO] = _Session()
+    test.used[id(record)] = _settled[id(record)] = record
+    if session.name != test.label and _compat.transaction_status(dbapi) == _compat.IDLE:
+        _settle(dbapi, session, test)
+
+
+def _settle(dbapi: Any, session: _Session, test: Running) -> None:
+    """Give a session the name of a test and the bound on its waits."""
     if session.before is not None and session.milliseconds != test.scope.milliseconds:
         _set_back(dbapi, session)
     settings = session.settings = test.scope.settings
@@ -280,13 +294,16 @@ def _run(dbapi: Any, sql: str) -> Any:
 
 
 def _executing(context: Any, statement: str) -> None:
-    effect = statements.read(statement)
+    """Take note of a statement after which more than a transaction may be left."""
+    if not isinstance(statement, str):
+        return  # composed by a means of the driver's
+    effect = statements.read_text(statement)
     if effect.leaves_nothing or context.dialect.name != "postgresql":
         return
-    conn, test = context.root_connection, running()
+    conn = context.root_connection
     if effect.prepares:
         twophase.know_once_done(conn, statement, effect.prepares)
     elif effect.lasts:
-        conn.info.setdefault(_INFO, _Session()).spoiled_by = test
-    elif test is not None:
-        test.called = True
+        conn.info.setdefault(_INFO, _Session()).spoiled_by = _running
+    elif _running is not None:
+        _running.called = True

@@ -1,4 +1,6 @@
-"""What a statement does, by its text: the one place where statements are read.
+"""Reads statements: what one does to its transaction, and what it leaves in its session.
+
+This is the one place where statements are read.
 
 :func:`read` takes what a program gives to a driver, and says what it does to its transaction and
 what it leaves behind. :func:`row_verb` takes the bytes that were sent, with all values in them,
@@ -15,23 +17,23 @@ import re
 import uuid
 from typing import Any, FrozenSet, NamedTuple, Optional, Set, Tuple
 
-BEGIN, COMMIT, ROLLBACK, PREPARE = "begin", "commit", "rollback", "prepare"
-READ, WRITE, DEFINE = "read", "write", "define"
+
+class Kind:
+    """What a statement is, by what it does to its transaction."""
+
+    BEGIN, COMMIT, ROLLBACK, PREPARE = "begin", "commit", "rollback", "prepare"
+    READ, WRITE, DEFINE = "read", "write", "define"
 
 
 class Statement(NamedTuple):
     """What a statement does, as far as its text tells."""
 
-    kind: str  # one of this module's constants
+    kind: str  # one of those of Kind
     is_query: bool  # asks for data or changes it; else it controls transactions or sessions
     prepares: Optional[str]  # the name of a transaction that it prepares (2PC)
     lasts: bool  # leaves something in its session that a rollback leaves there
     calls: bool  # does nothing but call a function, which may do anything
-
-    @property
-    def leaves_nothing(self) -> bool:
-        """Whether nothing of it can be left when its transaction is over."""
-        return not (self.prepares or self.lasts or self.calls)
+    leaves_nothing: bool  # none of these three: it is over when its transaction is
 
 
 def read(statement: Any) -> Statement:
@@ -42,20 +44,25 @@ def read(statement: Any) -> Statement:
 
     :param statement: what the driver's ``execute()`` was given.
     """
-    return _read_text(statement) if isinstance(statement, str) else _UNREAD
+    return read_text(statement) if isinstance(statement, str) else _UNREAD
 
 
-_UNREAD = Statement(WRITE, True, None, False, False)
+_UNREAD = Statement(Kind.WRITE, True, None, False, False, True)
 
 
 @functools.lru_cache(maxsize=2000)
-def _read_text(statement: str) -> Statement:
+def read_text(statement: str) -> Statement:
+    """Return what a statement does that is text."""
+    prepares = prepared_by(statement)
+    lasts = outlives_its_transaction(statement)
+    calls = _CALL.match(statement) is not None
     return Statement(
         _kind_of(statement),
         _is_query(statement),
-        prepared_by(statement),
-        outlives_its_transaction(statement),
-        _CALL.match(statement) is not None,
+        prepares,
+        lasts,
+        calls,
+        leaves_nothing=not (prepares or lasts or calls),
     )
 
 
@@ -70,12 +77,12 @@ _NOT_THE_WHOLE = re.compile(r"\b(?:to|prepared)\b", re.IGNORECASE)
 _PREPARES = re.compile(r"\s*prepare\s+transaction\b", re.IGNORECASE)
 
 _CONTROL = {
-    "BEGIN": BEGIN,
-    "START": BEGIN,
-    "COMMIT": COMMIT,
-    "END": COMMIT,
-    "ROLLBACK": ROLLBACK,
-    "ABORT": ROLLBACK,
+    "BEGIN": Kind.BEGIN,
+    "START": Kind.BEGIN,
+    "COMMIT": Kind.COMMIT,
+    "END": Kind.COMMIT,
+    "ROLLBACK": Kind.ROLLBACK,
+    "ABORT": Kind.ROLLBACK,
 }
 _QUERIES = frozenset(
     "SELECT SHOW VALUES WITH TABLE EXPLAIN FETCH MOVE CLOSE PRAGMA DECLARE".split()
@@ -87,15 +94,15 @@ def _kind_of(statement: str) -> str:
     match = _FIRST_WORD.match(statement)
     word = match.group(1).upper() if match else ""
     if word in _QUERIES:
-        return WRITE if _WRITES.search(statement) else READ
+        return Kind.WRITE if _WRITES.search(statement) else Kind.READ
     if word in _CONTROL:
         if ";" in statement.strip()[:-1]:
-            return WRITE  # a script; where it ends the transaction, that is found afterwards
+            return Kind.WRITE  # a script; where it ends the transaction, that is found afterwards
         rest = statement.upper().partition(word)[2]
-        return WRITE if _NOT_THE_WHOLE.search(rest) else _CONTROL[word]
+        return Kind.WRITE if _NOT_THE_WHOLE.search(rest) else _CONTROL[word]
     if word == "PREPARE" and _PREPARES.match(statement):
-        return PREPARE
-    return DEFINE if word in _DEFINITIONS else WRITE
+        return Kind.PREPARE
+    return Kind.DEFINE if word in _DEFINITIONS else Kind.WRITE
 
 
 # Statements that say where a transaction begins or ends, or how it behaves, ask for no data.

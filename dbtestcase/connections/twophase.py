@@ -1,7 +1,8 @@
-"""Which transactions this process prepared (2PC), and where: they outlive their connections.
+"""Knows which transactions this process prepared (2PC), and where, and ends them.
 
-Nobody else's is ever ended. Ours is what a driver or SQLAlchemy has reported, once it was done,
-what an open connection still knows of, and what a backend of ours is seen to have done last.
+They outlive their connections. Nobody else's is ever ended. Ours is what a driver or SQLAlchemy has
+reported, once it was done, what an open connection still knows of, and what a backend of ours is
+seen to have done last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from . import checkouts, drivers
 _prepared: Dict[str, checkouts.Place] = {}
 
 
-class _Knowing(drivers.Subscriber):
+class _Prepared(drivers.Subscriber):
     """Knows of what is prepared, past SQLAlchemy as well."""
 
     def prepared(self, gid: str) -> None:
@@ -26,12 +27,12 @@ class _Knowing(drivers.Subscriber):
         _prepared[gid] = checkouts.Place()
 
 
-_KNOWING = _Knowing()
+_SUBSCRIBER = _Prepared()
 
 
 def watch() -> None:
-    """Know of what is prepared from now on; harmless a second time."""
-    drivers.subscribe(_KNOWING)
+    """Know of what is prepared from now on."""
+    _SUBSCRIBER.subscribe()
 
 
 def leave_to_parent() -> None:
@@ -52,7 +53,7 @@ def know_once_done(conn: Any, statement: str, gid: str) -> None:
 
     def executed(conn: Any, cursor: Any, done: str, *_: Any) -> None:
         if done == statement:
-            _KNOWING.prepared(gid)
+            _SUBSCRIBER.prepared(gid)
 
     sa.event.listen(conn, "after_cursor_execute", executed, once=True)
 
@@ -67,14 +68,23 @@ def end(control: ControlConnection, gids: List[str]) -> List[checkouts.Place]:
     now = time.monotonic()
     found = control.prepared_transactions()
     made = {each.gid: now - each.seconds for each in found if each.gid in gids}
-    there = set(made)
-    if _roll_back(_compat.location(control.dbapi)):
+    there, location = set(made), _compat.location(control.dbapi)
+    connections = [] if checkouts.was_forked() else _compat.driver_connections()
+    ended = [
+        _compat.roll_prepared_back(each)
+        for each in connections
+        if _compat.location(each) == location
+    ]
+    if any(ended):
         there &= {each.gid for each in control.prepared_transactions()}
-    ours = {gid for gid in made if _is_known(gid, made[gid])} | set(_last_done(control))
+    # A connection that has done nothing since tells what it prepared last, however it did so.
+    pids = [pid for pid in map(_compat.backend_pid, connections) if pid]
+    last_done = control.prepared_by(pids) if pids else []
+    ours = {gid for gid in made if _is_known(gid, made[gid])} | set(last_done)
     for gid in ours & there:
         control.rollback_prepared(gid)
     return [
-        _prepared.pop(gid) if _is_known(gid, made[gid]) else checkouts.unseen(made[gid])
+        _prepared.pop(gid) if _is_known(gid, made[gid]) else checkouts.used_last(made[gid])
         for gid in made
         if gid in ours or gid not in there
     ]
@@ -84,16 +94,3 @@ def _is_known(gid: str, made: float) -> bool:
     """Tell whether this process prepared it: a name in use again since then is somebody else's."""
     place = _prepared.get(gid)
     return place is not None and made <= place.since
-
-
-def _last_done(control: ControlConnection) -> List[str]:
-    """Return the names that connections of this process prepared and did nothing since."""
-    pids = [] if checkouts.was_forked() else [pid for pid in checkouts.our_pids() if pid]
-    return control.prepared_by(pids) if pids else []
-
-
-def _roll_back(location: Any) -> bool:
-    """Roll back what open connections of drivers to a database know of; tell whether any did."""
-    known = [] if checkouts.was_forked() else _compat.driver_connections()
-    here = [dbapi for dbapi in known if _compat.location(dbapi) == location]
-    return any([_compat.roll_prepared_back(dbapi) for dbapi in here])

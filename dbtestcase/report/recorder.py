@@ -11,8 +11,6 @@ from .. import _compat, events, where
 from ..connections import (
     QuerySubscriber,
     open_checkouts,
-    subscribe_to_queries,
-    unsubscribe_from_queries,
 )
 from ..databases import used_dialects
 from .parts import Event, Parts
@@ -36,11 +34,11 @@ class Meter(QuerySubscriber):
     def __init__(self) -> None:
         self._durations: List[float] = []
         self._begun: List[None] = []
-        subscribe_to_queries(self)
+        self.subscribe()
 
     def stop(self) -> None:
         """Listen no more."""
-        unsubscribe_from_queries(self)
+        self.unsubscribe()
 
     def start(self) -> None:
         """Count from zero."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from ... import _compat
-from ...connections import subscribe
 from ...contracts import Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from .catalog.dump import dump
@@ -41,7 +40,7 @@ class PostgreSQL:
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
         self._found: Any = None  # the extensions and properties before the first drop
-        subscribe(COUNTING)
+        COUNTING.subscribe()
         self.control = Control(engine, lock_timeout)
         found = identifying.identity_of(self.control)
         if found.key != identity.key:

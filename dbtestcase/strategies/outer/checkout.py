@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 from sqlalchemy.pool import NullPool
 
 from ... import _compat
-from ...connections import BEGIN, COMMIT, PREPARE, ROLLBACK, Observer, open_cursor, read_statement
+from ...connections import Kind, Observer, open_cursor, read_statement
 
 if TYPE_CHECKING:
     from .transaction import OuterTransaction
@@ -102,13 +102,13 @@ class Checkout(Observer):
         if not self._active:
             return True  # a listener at the check-out, whose settings outlive the transaction
         kind = read_statement(statement).kind
-        if kind == COMMIT:
+        if kind == Kind.COMMIT:
             self.commit()
-        elif kind == ROLLBACK:
+        elif kind == Kind.ROLLBACK:
             self.rollback()
-        elif kind == PREPARE:
+        elif kind == Kind.PREPARE:
             raise self._outer.refusal("a two-phase commit")
-        elif kind != BEGIN:
+        elif kind != Kind.BEGIN:
             if self._doomed is not None:
                 raise self._doomed.with_traceback(None)
             self._outer.savepoints.before(self, kind)

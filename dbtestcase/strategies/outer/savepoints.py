@@ -11,7 +11,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, List, Optional
 
-from ...connections import DEFINE, READ
+from ...connections import Kind
 from ...contracts import BASE_SAVEPOINT, OuterConnection
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ class Savepoints:
                 self._undo_failed()
             last = self._stack[-1] if self._stack else None
             if last is not None and last.owner is owner and last.wrote:
-                if kind != DEFINE:
+                if kind != Kind.DEFINE:
                     return  # nothing to do for most statements
-            if kind == DEFINE:
+            if kind == Kind.DEFINE:
                 self._connection.definitions_changed()
-            if kind != READ:  # what is written from now on is not for readers to undo
+            if kind != Kind.READ:  # what is written from now on is not for readers to undo
                 self._stack = [each for each in self._stack if each.wrote or each.owner is owner]
             entry = self._find(owner)
             if entry is None and not self._stack:
-                if kind == READ:
+                if kind == Kind.READ:
                     return
                 entry = _Entry(owner, BASE_SAVEPOINT)
                 self._stack.append(entry)
@@ -69,7 +69,7 @@ class Savepoints:
                 entry = _Entry(owner, "%s_%d" % (BASE_SAVEPOINT, next(self._numbers)))
                 self._connection.savepoint(entry.name)
                 self._stack.append(entry)
-            if kind != READ:
+            if kind != Kind.READ:
                 entry.wrote = True
                 for other in self._stack[self._stack.index(entry) + 1 :]:
                     other.mixed = True

@@ -1,4 +1,4 @@
-"""What a forked process inherits and must leave to its parent: connections to databases.
+"""Starts the watch on this process; one that is forked from it leaves its connections to it.
 
 Both would talk over the same socket, and whoever closes a connection ends it for the other. So a
 child begins with empty pools, its sessions with new transactions; and it holds whatever it
@@ -13,7 +13,7 @@ import os
 from typing import Any, List
 
 from .. import _compat
-from . import checkouts, freeing, settling
+from . import blockers, checkouts, leftovers, settling, twophase
 
 _MOST_NESTED = 100
 
@@ -23,11 +23,20 @@ _watching = False
 
 
 def watch() -> None:
-    """Have processes that are forked from now on leave their parent's connections alone."""
+    """Know of every connection of this process, and of what it does, from now on.
+
+    Harmless a second time. Connections that are open already are known from their next checkout on.
+    """
     global _watching
-    if not _watching and hasattr(os, "register_at_fork"):
+    if not _watching:
         _watching = True
-        os.register_at_fork(after_in_child=_leave_to_parent)
+        checkouts.watch()
+        twophase.watch()
+        settling.watch()
+        blockers.watch()
+
+
+# --- in a forked process -------------------------------------------------------------------------
 
 
 def _leave_to_parent() -> None:
@@ -37,7 +46,8 @@ def _leave_to_parent() -> None:
     """
     checkouts.leave_to_parent()
     settling.leave_to_parent()
-    freeing.leave_to_parent()
+    twophase.leave_to_parent()
+    leftovers.leave_to_parent()
     del _new[:]  # a child's child inherits them
     engines, fairies = _compat.engines_and_pooled_connections()
     left = [fairy for fairy in fairies if not _is_copied(fairy._pool)]
@@ -75,3 +85,8 @@ def _empty_pool(engine: Any) -> None:
 
 def _is_copied(pool: Any) -> bool:
     return _compat.is_in_memory(getattr(pool, "former", pool))
+
+
+# From the beginning: runners fork their workers before the first test.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
