@@ -150,7 +150,17 @@ class DatabaseMixin(CheckedRuns):
         where.set_current_test(name)
         leaving: List[Callable[[], Any]] = [partial(where.set_current_test, None)]
         self._dbtestcase_leaving = leaving  # the last first
-        target = self._dbtestcase_target = self._dbtestcase_find_target()
+        shared = target_of_class(cls)
+        if shared is None:  # also after a setUpClass() without super()
+            cls._dbtestcase_open_class()
+            shared = target_of_class(cls)
+        own = own_target(self, shared)
+        if own is not None:
+            self._dbtestcase_own = own
+            leaving.append(own.close)
+        target = self._dbtestcase_target = own or shared
+        if target is None:
+            raise no_target(self)
         resolve(self, target)
         self._dbtestcase_remove()
         warn_of_leaks(self._dbtestcase_freed())
@@ -176,21 +186,6 @@ class DatabaseMixin(CheckedRuns):
             _run_all(self._dbtestcase_leaving)
 
     # --- what the steps are made of -------------------------------------------------------------
-
-    def _dbtestcase_find_target(self) -> Target:
-        cls = type(self)
-        shared = target_of_class(cls)
-        if shared is None:  # also after a setUpClass() without super()
-            cls._dbtestcase_open_class()
-            shared = target_of_class(cls)
-        own = own_target(self, shared)
-        if own is not None:
-            self._dbtestcase_own = own
-            self._dbtestcase_leaving.append(own.close)
-        target = own or shared
-        if target is None:
-            raise no_target(self)
-        return target
 
     def _dbtestcase_engines(self) -> List[Any]:
         return list(self._dbtestcase_target.engines.values())

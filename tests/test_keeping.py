@@ -14,7 +14,7 @@ from dbtestcase import DatabaseTestCase
 from dbtestcase.dialects.postgresql.claims import copying
 from dbtestcase.dialects.postgresql.database import DIALECT
 from dbtestcase.dialects.postgresql.sessions import control
-from dbtestcase.evidence import kept_rows
+from dbtestcase.evidence import kept_rows, runs
 from tests import running, support
 from tests.claiming import Claims, library, output_of, said, scenario
 from tests.holding import another_process
@@ -217,7 +217,7 @@ class KeepingTest(Claims):
         with mock.patch.object(kept_rows, "_kept") as keep:
             support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertFalse(keep.called)
-            with support.environment(**{kept_rows.VARIABLE: "1"}):
+            with support.environment(**{runs.KEEP_FAILED: "1"}):
                 keep.return_value = "kept"
                 support.run_case(self.failing(keep_failed=False), "test_fails")
             self.assertTrue(keep.called)

@@ -9,12 +9,10 @@ import unittest
 import zlib
 from typing import Any, List, cast
 
-from .. import _compat, events, where
+from .. import _compat, events
 from ..connections import begin_test
 from ..databases import CheckedDatabase, controls_of, name_of, reconnect
 from ..errors import first_line
-
-VARIABLE = "DBTESTCASE_KEEP_FAILED"
 
 _NAME_BYTES = 63
 _BASE_BYTES = 40
@@ -22,19 +20,13 @@ _BASE_BYTES = 40
 FAILED_PARTS = "_dbtestcase_failed_parts"
 
 
-def is_wanted(case: Any) -> bool:
-    """Tell whether the rows of a test are to be kept if it fails."""
-    return bool(case.keep_failed or where.is_on(VARIABLE))
-
-
-def failed(case: Any, error: BaseException, expected: bool) -> None:
+def failed(case: Any, error: BaseException) -> None:
     """Keep the rows of a test that has just failed, and say in its failure where they are.
 
     :param case: the test.
     :param error: what it raised; its type and traceback stay as they are.
-    :param expected: whether the failure is expected.
     """
-    if is_wanted(case) and not expected and case._dbtestcase_ready and _is_failure(error):
+    if case._dbtestcase_ready and _is_failure(error):
         _compat.add_text(error, _kept(case))
 
 

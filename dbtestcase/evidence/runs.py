@@ -8,9 +8,12 @@ import types
 import unittest
 from typing import Any, Callable
 
-from .. import events
+from .. import events, where
 from ..errors import ConfigurationError
 from . import kept_rows, shown_queries
+
+KEEP_FAILED = "DBTESTCASE_KEEP_FAILED"
+SHOW_QUERIES = "DBTESTCASE_SHOW_QUERIES"
 
 __unittest = True  # keeps the wrapper of a test out of the traceback of its failure
 
@@ -24,6 +27,16 @@ _OUTCOMES = {
     "addSubTest": "passed",
 }
 _FAILURES = ("addFailure", "addError", "addSubTest")
+
+
+def keeps_rows(case: Any) -> bool:
+    """Tell whether the rows of a test are to be kept if it fails."""
+    return bool(case.keep_failed or where.is_on(KEEP_FAILED))
+
+
+def shows_queries(case: Any) -> bool:
+    """Tell whether failures of a test are to show its queries."""
+    return bool(case.show_queries or where.is_on(SHOW_QUERIES))
 
 
 class CheckedRuns:
@@ -50,13 +63,13 @@ class CheckedRuns:
         name = self._testMethodName  # type: ignore[attr-defined]
         own = {each: vars(self)[each] for each in (name, "setUp") if each in vars(self)}
         self._dbtestcase_ready = False
-        keeps_rows = kept_rows.is_wanted(self)
+        is_kept = keeps_rows(self)
         setattr(self, name, _checked(self, getattr(self, name)))
         vars(self).pop(kept_rows.FAILED_PARTS, None)  # of an earlier run of the same test
-        if keeps_rows:
+        if is_kept:
             self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
         try:
-            is_watched = events.is_heard() or keeps_rows or shown_queries.are_wanted(self)
+            is_watched = is_kept or shows_queries(self) or events.is_heard()
             if result is None or not is_watched:
                 return super().run(result)  # type: ignore[misc]
             with events.during(events.TEST, self):
@@ -86,9 +99,10 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
             try:
                 returned = await method(*args, **kwargs)
             except BaseException as error:
-                kept_rows.failed(case, error, expected)
+                if keeps_rows(case) and not expected:
+                    kept_rows.failed(case, error)
                 raise
-            if kept_rows.is_wanted(case):
+            if keeps_rows(case):
                 kept_rows.ended(case)
             return returned
 
@@ -103,9 +117,10 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
             try:
                 returned = method(*args, **kwargs)
             except BaseException as error:
-                kept_rows.failed(case, error, expected)
+                if keeps_rows(case) and not expected:
+                    kept_rows.failed(case, error)
                 raise
-            if kept_rows.is_wanted(case):
+            if keeps_rows(case):
                 kept_rows.ended(case)
             return returned
 
@@ -128,7 +143,8 @@ def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except BaseException as error:
-            kept_rows.failed(case, error, False)
+            if keeps_rows(case):
+                kept_rows.failed(case, error)
             raise
 
     return kept
@@ -168,7 +184,8 @@ class _WatchedResult:
             if isinstance(error, self._case.failureException):
                 outcome = "failed"
             if outcome != "skipped":
-                shown_queries.add_to(error, self._case)
+                if shows_queries(self._case):
+                    shown_queries.add_to(error, self._case)
                 if name == "addSubTest":
                     kept_rows.sub_test_failed(self._case, error)
         events.note(events.OUTCOME, outcome=outcome)

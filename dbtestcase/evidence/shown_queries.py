@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, List
 
-from .. import _compat, where
+from .. import _compat
 from ..assertions import QueryRecorder, RecordedQuery, listed_query, repeated_queries
 from ..errors import count
 
-VARIABLE = "DBTESTCASE_SHOW_QUERIES"
-
 _ATTRIBUTE = "_dbtestcase_shown_queries"
 _MOST = 30  # the last ones: they are what led to the failure
-
-
-def are_wanted(case: Any) -> bool:
-    """Tell whether failures of a test are to show its queries."""
-    return bool(case.show_queries or where.is_on(VARIABLE))
 
 
 def keep(case: Any) -> Callable[[], None]:
@@ -34,7 +27,7 @@ def add_to(error: BaseException, case: Any) -> None:
     :param case: the test.
     """
     recorder = vars(case).get(_ATTRIBUTE)
-    if recorder is not None and are_wanted(case):
+    if recorder is not None:
         _compat.add_text(error, text(list(recorder)))
 
 
