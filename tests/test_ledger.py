@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from dbtestcase import _compat
 from dbtestcase.connections import drivers, statements
-from dbtestcase.dialects.postgresql.proof import ledger
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.proof import COUNTING, LEDGER
+from dbtestcase.dialects.postgresql.reset import Baseline
 from tests.baselines import BaselineCase
 
 TABLES = (
@@ -28,7 +28,7 @@ class LedgerCase(BaselineCase):
 
     def setUp(self):
         super().setUp()
-        drivers.subscribe(ledger.COUNTING)
+        drivers.subscribe(COUNTING)
         self.engine = sa.create_engine(_compat.url_with(self.url, drivername="postgresql+psycopg2"))
         self.addCleanup(self.engine.dispose)
 
@@ -437,7 +437,7 @@ class SuspectTest(LedgerCase):
     def test_many_threads_lose_no_count_and_add_none(self):
         baseline = self.take(*TABLES)
         key = self.control.key
-        before = ledger.LEDGER.counted(key)
+        before = LEDGER.counted(key)
 
         def work(number):
             for turn in range(25):
@@ -449,7 +449,7 @@ class SuspectTest(LedgerCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(ledger.LEDGER.counted(key) - before, 100)
+        self.assertEqual(LEDGER.counted(key) - before, 100)
         self.assertIsNone(baseline.restore(self.control))
 
 

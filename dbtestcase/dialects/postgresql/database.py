@@ -8,16 +8,15 @@ from ... import _compat
 from ...connections import subscribe
 from ...contracts import Identity
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
-from .catalog.dump import dump
-from .catalog.properties import properties, restore_properties
+from .catalog import dump, properties, restore_properties
 from .claims import claim as claiming
 from .claims.copying import Copier, NotCopied
 from .claims.databases import create_like, ensure_database, siblings
 from .claims.kept import copies
 from .drop import drop_everything, installed_extensions, inventory
 from .outer.outer import OuterSQL
-from .proof.ledger import COUNTING
-from .reset.baseline import Baseline
+from .proof import COUNTING
+from .reset import Baseline
 from .sessions import identifying
 from .sessions.control import Control
 

@@ -1,10 +1,10 @@
-"""Which transactions are still open in this database? Nothing is remembered while there are any."""
+"""One state of the database, looked at while no transaction in it is half done."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple
 
 from ....errors import BlockedDatabaseError
 from .control import Control
@@ -23,22 +23,10 @@ _PAUSE = 0.01  # seconds
 
 
 class Snapshot(NamedTuple):
-    """What ``pg_current_snapshot()`` says: the oldest open, the next transaction, the open ones."""
+    """One state of the database: where later transactions begin, and which ones are not over."""
 
-    xmin: int
-    xmax: int
-    open: Tuple[int, ...]
-
-    @classmethod
-    def read(cls, text: str) -> "Snapshot":
-        """Read the text form ``xmin:xmax:xip,xip``."""
-        xmin, xmax, listed = text.split(":")
-        return cls(int(xmin), int(xmax), tuple(int(x) for x in listed.split(",") if x))
-
-    @property
-    def mark(self) -> str:
-        """The id, as the type ``xid`` has it, from which on transactions are later ones."""
-        return str(self.xmax % 2**32)
+    mark: str  # the next transaction's id, as the type xid has it: it and later ones are not in it
+    open: List[int]
 
 
 @contextlib.contextmanager
@@ -47,7 +35,10 @@ def one_snapshot(control: Control) -> Iterator[Snapshot]:
     control.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     try:
         ((text,),) = control.execute("SELECT pg_current_snapshot()::text")
-        yield Snapshot.read(text)
+        _, following, open_ids = text.split(":")
+        yield Snapshot(
+            str(int(following) % 2**32), [int(xid) for xid in open_ids.split(",") if xid]
+        )
     finally:
         control.execute("ROLLBACK")
 

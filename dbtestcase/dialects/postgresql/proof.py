@@ -1,4 +1,4 @@
-"""Who used the transaction ids of the server? When we saw all of them used, the catalog is proved.
+"""The proof that nobody changed the catalog, by a ledger of all transaction ids that were used.
 
 A fingerprint of the catalog costs a look at each of its rows. Most tests change nothing there,
 and this proves it from what the server says with every look at the rows: the next transaction id.
@@ -25,7 +25,7 @@ W is a lower bound, never an estimate:
   id when a look is remembered: so it counts in the interval in which the server counts it.
 
 Where rows can be counted that were not written here, or a row's writing can run code that does
-more, the catalog says so when the fingerprint is taken (proof.py), and nothing is proved this
+more, the catalog says so when the fingerprint is taken and nothing is proved this
 way: foreign tables, INSTEAD OF triggers, rules, other table access methods, and volatile functions
 that something refers to. Foreign tables and such triggers are looked for with every look at the
 rows as well, as somebody else may have made one since. A statement that names another volatile
@@ -42,22 +42,116 @@ import threading
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from weakref import WeakSet
 
-from .... import _compat
-from ....connections import ROW_WRITES, Observer, Subscriber, all_quoted, row_verb, savepoint_of
-from ..sessions.transactions import Snapshot
+from ... import _compat
+from ...connections import (
+    ROW_WRITES,
+    Observer,
+    Subscriber,
+    all_quoted,
+    forbid_functions,
+    row_verb,
+    savepoint_of,
+)
+from .sessions.control import Control
+
+__all__ = ["COUNTING", "LEDGER", "Proof"]
 
 Key = Tuple[Any, ...]
 
 # unique_violation, exclusion_violation, foreign_key_violation: the row was written before.
 _AFTER_WRITING = ("23505", "23P01", "23503")
 
+# Where this is true, the server tells of rows that were not written here.
+_ROWS_ELSEWHERE = """EXISTS (SELECT FROM pg_foreign_table)
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgtype & 64 <> 0)"""
+
+# Functions that may do anything: not those of the system, and not procedures, which no harmless
+# statement calls. One that is not volatile may only read, but could still call one of these.
+_VOLATILE = """
+SELECT oid::bigint, proname::text FROM pg_proc
+ WHERE oid >= 16384 AND provolatile = 'v' AND prokind <> 'p'
+"""
+# Where this is true, the text of a statement does not tell whether it is harmless.
+_UNCLEAR = """
+SELECT {elsewhere}
+    OR EXISTS (SELECT FROM pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384)
+    OR EXISTS (SELECT FROM pg_class WHERE relkind IN ('r', 'm') AND relam <> 2)
+    OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class >= 16384
+                  AND pg_get_viewdef(ev_class) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_attrdef WHERE pg_get_expr(adbin, adrelid) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_constraint
+                WHERE contype = 'c' AND pg_get_constraintdef(oid) ~* '{suspect}')
+    OR EXISTS (SELECT FROM pg_policy)
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgqual IS NOT NULL)
+    OR EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_proc'::regclass
+                  AND refobjid = ANY ('{%(volatile)s}'::oid[]))
+    OR '{%(volatile)s}' <> '{}' AND EXISTS (
+       SELECT FROM pg_proc JOIN pg_language l ON l.oid = prolang
+        WHERE pg_proc.oid >= 16384 AND provolatile <> 'v' AND lanname NOT IN ('c', 'internal'))
+""".replace("{suspect}", "\\m(pg_|lo_|information_schema|setval)").replace(
+    "{elsewhere}", _ROWS_ELSEWHERE
+)
+
 
 class Point(NamedTuple):
-    """A moment in which the catalog was the right one."""
+    """A moment in which the catalog and some rows were the right ones."""
 
-    next: int  # the next transaction id
+    next_id: int  # of the next transaction
     counted: int
-    ours: int  # ids that the control connection used since
+    rows: object
+
+
+class Proof:
+    """Whether it is proved, without a look at the catalog, that it is still the right one.
+
+    It is asked twice in a reset: before a look at the rows, and after it. It hears that everything
+    is right in the end (:meth:`begin`), and that it may not be any more (:meth:`end`).
+
+    :param control: the connection that asks what the catalog allows to prove.
+    """
+
+    def __init__(self, control: Control) -> None:
+        functions = control.execute(_VOLATILE)
+        volatile = ",".join(str(oid) for oid, _ in functions)
+        ((unclear,),) = control.execute(_UNCLEAR % {"volatile": volatile})
+        forbid_functions(frozenset() if unclear else frozenset(name for _, name in functions))
+        #: A condition on which no count is to be trusted; ``None`` where none is anyway.
+        self.doubt = None if unclear else _ROWS_ELSEWHERE
+        self._point: Optional[Point] = None
+        self._counted = 0
+
+    def expects_nothing(self, key: Key, rows: object) -> bool:
+        """Tell, before a look, whether nothing is known to have happened since rows were right.
+
+        :param key: the database.
+        :param rows: what :meth:`begin` was given.
+        """
+        self._counted = LEDGER.counted(key)
+        point = self._point
+        return point is not None and point.rows is rows and point.counted == self._counted
+
+    def holds(self, next_id: Optional[int]) -> bool:
+        """Tell, after a look, whether all ids that were used are known to be harmless.
+
+        :param next_id: of the next transaction, as that look said; ``None``: some are not over.
+        """
+        if self._point is None or next_id is None:
+            return False
+        used = next_id - self._point.next_id
+        if self.doubt is None:
+            return used == 0
+        return used == self._counted - self._point.counted or used == 0
+
+    def begin(self, key: Key, next_id: Optional[int], rows: object) -> None:
+        """Count from here on: the catalog and these rows are the right ones.
+
+        :param next_id: the first id that was not used by then; ``None``: some are not over.
+        """
+        self._point = None if next_id is None else LEDGER.point(key, next_id, rows)
+
+    def end(self) -> None:
+        """Prove nothing until everything is right again."""
+        self._point = None
 
 
 class Ledger:
@@ -72,15 +166,12 @@ class Ledger:
         """Return how many ids the harmless transactions of a database used, which are over."""
         return self._counted.get(key, 0)
 
-    def point(self, key: Key, snapshot: Snapshot) -> Optional[Point]:
-        """Return where to count from after a look, if nothing is in progress that has an id.
-
-        :param snapshot: what the server said in that look.
-        """
+    def point(self, key: Key, next_id: int, rows: object) -> Optional[Point]:
+        """Return where to count from, if no transaction that is watched has an id now."""
         with self._lock:
-            if snapshot.open or self._open:
+            if self._open:  # over for the server, maybe, but not counted yet
                 return None
-            return Point(snapshot.xmax, self.counted(key), 0)
+            return Point(next_id, self._counted.get(key, 0), rows)
 
     def opened(self, transaction: "Transaction") -> None:
         """Know of a transaction that has an id."""
