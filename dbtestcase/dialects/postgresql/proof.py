@@ -6,13 +6,13 @@ and this proves it from what the server says with every look at the rows: the ne
 The argument. Every change of a catalog is made by a transaction or savepoint that has an id, and
 all ids of a cluster come from one counter. Between two looks with nothing in progress, the counter
 tells how many ids N were used and are over. Of each connection that our engines made, we see every
-statement (drivers.py), and count a transaction once, and each of its savepoints once, when an
-INSERT, UPDATE or DELETE in it wrote at least one row: it has an id of its own then. Of a
-transaction in which anything else ran than these, SELECT, SET and savepoints, nothing is counted.
-Let W be the sum. The counted ids are different ones among the N, so that W = N leaves none that we
-did not see, and none that did anything but write rows. Whatever is unknown, another process, a raw
-connection, DDL, a procedure, autovacuum, uses ids that are not counted: W < N, and the fingerprint
-is asked.
+statement, and count a transaction once, and each of its savepoints once, when an INSERT, UPDATE or
+DELETE in it wrote at least one row: it has an id of its own then. These statements, SELECT, SET and
+those about savepoints are called harmless, and a transaction is harmless in which nothing else ran.
+Of others nothing is counted. Let W be the sum. The counted ids are different ones among the N, so
+that W = N leaves none that we did not see, and none that did anything but write rows. Whatever is
+unknown, another process, a raw connection, DDL, a procedure, autovacuum, uses ids that are not
+counted: W < N, and the fingerprint is asked.
 
 W is a lower bound, never an estimate:
 
@@ -22,12 +22,12 @@ W is a lower bound, never an estimate:
 - ``rowcount`` 0 (ON CONFLICT DO NOTHING, a trigger that suppresses) may have used an id or not;
 - ``executemany`` counts once, whatever it wrote;
 - a transaction counts when its COMMIT or ROLLBACK has returned, and none that is open may have an
-  id when a look is remembered: so it counts in the interval in which the server counts it.
+  id when counting begins: so it counts in the interval in which the server counts it.
 
 Where rows can be counted that were not written here, or a row's writing can run code that does
-more, the catalog says so when the fingerprint is taken and nothing is proved this
-way: foreign tables, INSTEAD OF triggers, rules, other table access methods, and volatile functions
-that something refers to. Foreign tables and such triggers are looked for with every look at the
+more, the catalog says so when the fingerprint is taken, and nothing is proved this way: foreign
+tables, INSTEAD OF triggers, rules, other table access methods, and volatile functions that
+something refers to. Foreign tables and such triggers are looked for with every look at the
 rows as well, as somebody else may have made one since. A statement that names another volatile
 function, or a function of the system that writes catalogs (these begin with ``pg_`` and ``lo_``),
 is not harmless.
@@ -96,9 +96,9 @@ SELECT {elsewhere}
 class Point(NamedTuple):
     """A moment in which the catalog and some rows were the right ones."""
 
+    rows: object
     next_id: int  # of the next transaction
     counted: int
-    rows: object
 
 
 class Proof:
@@ -142,12 +142,13 @@ class Proof:
             return used == 0
         return used == self._counted - self._point.counted or used == 0
 
-    def begin(self, key: Key, next_id: Optional[int], rows: object) -> None:
+    def begin(self, key: Key, rows: object, next_id: Optional[int], used: int) -> None:
         """Count from here on: the catalog and these rows are the right ones.
 
-        :param next_id: the first id that was not used by then; ``None``: some are not over.
+        :param next_id: of the next transaction, as the look said; ``None``: some are not over.
+        :param used: how many ids the control connection has used since.
         """
-        self._point = None if next_id is None else LEDGER.point(key, next_id, rows)
+        self._point = None if next_id is None else LEDGER.point(key, rows, next_id + used)
 
     def end(self) -> None:
         """Prove nothing until everything is right again."""
@@ -166,12 +167,12 @@ class Ledger:
         """Return how many ids the harmless transactions of a database used, which are over."""
         return self._counted.get(key, 0)
 
-    def point(self, key: Key, next_id: int, rows: object) -> Optional[Point]:
+    def point(self, key: Key, rows: object, next_id: int) -> Optional[Point]:
         """Return where to count from, if no transaction that is watched has an id now."""
         with self._lock:
             if self._open:  # over for the server, maybe, but not counted yet
                 return None
-            return Point(next_id, self._counted.get(key, 0), rows)
+            return Point(rows, next_id, self._counted.get(key, 0))
 
     def opened(self, transaction: "Transaction") -> None:
         """Know of a transaction that has an id."""
@@ -201,9 +202,8 @@ class _Savepoint:
 class Transaction(Observer):
     """What ran in the current transaction of one watched connection of psycopg2."""
 
-    def __init__(self, key: Key, ledger: Ledger = LEDGER) -> None:
+    def __init__(self, key: Key) -> None:
         self._key = key
-        self._ledger = ledger
         self._reset()
 
     def _reset(self) -> None:
@@ -229,20 +229,14 @@ class Transaction(Observer):
     def ran(self, cursor: Any) -> None:
         """See that a statement ran."""
         query = cursor.query or b""
-        self.take(query, cursor.rowcount, b"\\" in query and _is_standard(cursor))
-        self._after(cursor, cursor._dbtestcase_known)
+        standard = b"\\" in query and _is_standard(cursor)
+        self._take(cursor, query, cursor.rowcount, standard, cursor._dbtestcase_known)
 
     def failed(self, cursor: Any, error: BaseException) -> None:
         """See that a statement failed; some had written a row before."""
         rows = 1 if _compat.sqlstate(error) in _AFTER_WRITING else 0
-        self.take(cursor.query, rows, _is_standard(cursor))
-        self._after(cursor, cursor._dbtestcase_known and isinstance(error, Exception))
-
-    def _after(self, cursor: Any, known: bool) -> None:
-        if not known:
-            self.unknown()
-        if _compat.transaction_status(cursor.connection) == _compat.IDLE:
-            self.over()
+        known = cursor._dbtestcase_known and isinstance(error, Exception)
+        self._take(cursor, cursor.query, rows, _is_standard(cursor), known)
 
     def unknown(self) -> None:
         """See that something else happened."""
@@ -251,7 +245,7 @@ class Transaction(Observer):
     def over(self) -> None:
         """Count the transaction, which is committed or rolled back."""
         if self._ids:
-            self._ledger.ended(self, self._key, self._ids if self._harmless else 0)
+            LEDGER.ended(self, self._key, self._ids if self._harmless else 0)
         if self._ids or not self._harmless or len(self._savepoints) > 1:
             self._reset()
 
@@ -263,25 +257,31 @@ class Transaction(Observer):
 
     # --- what a statement does to it -------------------------------------------------------------
 
-    def take(self, query: Optional[bytes], rows: int, standard: bool = False) -> None:
+    def _take(
+        self, cursor: Any, query: Optional[bytes], rows: int, standard: bool, known: bool
+    ) -> None:
         """Take note of a statement.
 
         :param query: what was sent to the server.
         :param rows: how many rows the server says it wrote or found.
         :param standard: whether ``standard_conforming_strings`` is known to be on.
+        :param known: whether the query is all that was sent.
         """
-        if not self._harmless or query is None:
-            return
-        verb = row_verb(query, standard)
-        if verb in ROW_WRITES and rows > 0:
-            if not self._ids:
-                self._ledger.opened(self)
-            for savepoint in self._savepoints:
-                if not savepoint.has_id:
-                    savepoint.has_id = True
-                    self._ids += 1
-        elif verb is None and not self._savepoint(query):
+        if self._harmless and query is not None:
+            verb = row_verb(query, standard)
+            if verb in ROW_WRITES and rows > 0:
+                if not self._ids:
+                    LEDGER.opened(self)
+                for savepoint in self._savepoints:
+                    if not savepoint.has_id:
+                        savepoint.has_id = True
+                        self._ids += 1
+            elif verb is None and not self._savepoint(query):
+                self._harmless = False
+        if not known:
             self._harmless = False
+        if _compat.transaction_status(cursor.connection) == _compat.IDLE:
+            self.over()
 
     def _savepoint(self, query: bytes) -> bool:
         """Follow a statement about a savepoint; return whether it was one that is known."""

@@ -9,7 +9,7 @@ database was still open when the fingerprint was taken, which is made sure of th
 Rows that were written and say the same are no change: hashes of what the catalogs say tell.
 
 Not covered: roles, tablespaces and settings of the whole cluster, which a new database would
-share too, and the contents of tables, sequences and large objects, which rows.py looks after.
+share too, and the contents of tables, sequences and large objects, which the base line looks after.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 from ..sessions.control import Control
 from ..sessions.transactions import Snapshot, all_over, one_snapshot, settled
 
-# Ordinary work writes the first ones: statistics, large objects (rows.py looks after them), the
-# state of subscriptions. The others say nothing of one database, or hold what is asked below.
+# Ordinary work writes the first ones: statistics, large objects, which the base line looks after,
+# the state of subscriptions. The others say nothing of one database, or hold what is asked below.
 _LEFT_OUT = (
     "pg_statistic",
     "pg_statistic_ext_data",

@@ -12,7 +12,7 @@ from ..proof import Proof
 from ..sessions.control import KEPT, Control
 from ..sessions.transactions import settled
 from . import emptying
-from .rows import ALL, CATALOG, EXACT, LEFT_MARK, QUICK, Found, Rows, ask
+from .rows import ALL, EXACT, LEFT_MARK, QUICK, Found, Rows, ask
 from .tables import Tables
 
 # What says nothing about the rows: lost connections, waits that took too long, deadlocks, a server
@@ -78,22 +78,20 @@ class Baseline:
         except Exception as error:
             return self.fingerprint.changes(control) or _refusal(error)
 
-        doubted = found.sizes.pop(CATALOG, None) is not None or self.rows.hidden is not None
+        doubted = found.doubted or self.rows.hidden is not None
         self.proved = not doubted and self.proof.holds(found.next_id)
-        self.proof.end()
+        self.proof.end()  # until everything is right again
         if not self.proved:
             sentence = self.rows.hidden or self.fingerprint.changes(control)
             if sentence:
                 return sentence
             found.sizes.update(self.rows.look(control, EXACT).sizes)
 
-        next_id = found.next_id
         if found.sizes:
             sentence = self._put_right(control, found, alone)
             if sentence:
                 return sentence
-            next_id = None if next_id is None else next_id + 1  # that transaction's own
-        self.proof.begin(control.key, next_id, self.rows)
+        self.proof.begin(control.key, self.rows, found.next_id, used=1 if found.sizes else 0)
         return None
 
     def matches(self, control: Control) -> Optional[str]:
@@ -108,14 +106,6 @@ class Baseline:
         found.sizes.update(self.rows.look(control, EXACT).sizes)
         names = self.rows.names(found.sizes) or self.rows.differences(control)
         return "%s differs" % ", ".join(names) if names else None
-
-    def _look(self, control: Control, others: bool = False) -> Found:
-        """Ask what differs; of the rows only if anybody had a transaction since they were right."""
-        if self.proof.expects_nothing(control.key, self.rows):
-            found = self.rows.look(control, QUICK, others)
-            if found.others or CATALOG not in found.sizes and self.proof.holds(found.next_id):
-                return found
-        return self.rows.look(control, ALL, others)
 
     def _put_right(self, control: Control, found: Found, alone: bool) -> Optional[str]:
         """Empty and fill what differs in a transaction, and look again; all in one round trip.
@@ -150,15 +140,6 @@ class Baseline:
             self._vacuum(control, plan.deleted_from)
         return sentence
 
-    def _plan(self, sizes: Dict[int, int], replica: bool) -> emptying.Plan:
-        """Return how to put back what differs; tests of a class write the same tables."""
-        key = frozenset((oid, size >= emptying.TRUNCATE_FROM) for oid, size in sizes.items())
-        if (key, replica) not in self._plans:
-            if len(self._plans) >= KEPT:
-                self._plans.clear()
-            self._plans[key, replica] = emptying.plan(self.rows, sizes, replica)
-        return self._plans[key, replica]
-
     def _move_mark(self, control: Control, before: Found, after: Found) -> Optional[str]:
         """Compare from now on with the new rows, once nobody can have written beside them."""
         if before.next_id is not None and after.mark == str((before.next_id + 1) % 2**32):
@@ -169,6 +150,25 @@ class Baseline:
             self.rows.mark = snapshot.mark
             names = names or self.rows.names(self.rows.look(control).sizes)
         return "%s differs after it was filled" % ", ".join(names) if names else None
+
+    # --- what only saves time --------------------------------------------------------------------
+
+    def _look(self, control: Control, others: bool = False) -> Found:
+        """Ask what differs; of the rows only if anybody had a transaction since they were right."""
+        if self.proof.expects_nothing(control.key, self.rows):
+            found = self.rows.look(control, QUICK, others)
+            if found.others or not found.doubted and self.proof.holds(found.next_id):
+                return found
+        return self.rows.look(control, ALL, others)
+
+    def _plan(self, sizes: Dict[int, int], replica: bool) -> emptying.Plan:
+        """Return how to put back what differs; tests of a class write the same tables."""
+        key = frozenset((oid, size >= emptying.TRUNCATE_FROM) for oid, size in sizes.items())
+        if (key, replica) not in self._plans:
+            if len(self._plans) >= KEPT:
+                self._plans.clear()
+            self._plans[key, replica] = emptying.plan(self.rows, sizes, replica)
+        return self._plans[key, replica]
 
     def _vacuum(self, control: Control, names: List[str]) -> None:
         """Vacuum the tables that rows were deleted from, once in a while.

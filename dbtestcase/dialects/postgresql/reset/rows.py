@@ -31,8 +31,7 @@ _DIGESTS = "SELECT oid::bigint, md5(lo_get(oid)) FROM pg_largeobject_metadata"
 
 #: The key under which large objects are asked for; tables and sequences have their object ids.
 LARGE_OBJECTS = 0
-#: The key of what tells that the catalog itself has to be asked.
-CATALOG = 1
+_CATALOG = 1  # the key of what tells that the catalog itself has to be asked
 
 # Each table of a statement takes a lock, and a server has some thousands for all its sessions.
 _CHUNK = 400
@@ -103,6 +102,7 @@ class Found(NamedTuple):
     next_id: Optional[int]  # the id of the next transaction; None: some are not over
     mark: str
     sizes: Dict[int, int]
+    doubted: bool  # whether the catalog has to be asked, whatever is proved
     others: bool  # whether others had a transaction open a moment before, if that was asked
     written: str  # how much the server had written a moment before, if that was asked
 
@@ -139,7 +139,7 @@ class Rows:
         self._right_at = ""
         self._remember(control)
         quick = self._moved_sequences() + _other_slots(control)
-        asked = quick + ([Question(_DOUBT.format(doubt=doubt, key=CATALOG))] if doubt else [])
+        asked = quick + ([Question(_DOUBT.format(doubt=doubt, key=_CATALOG))] if doubt else [])
         asked += self._changed_tables(tables.tables) + self._changed_objects()
         self._statements = {
             QUICK: _statements(quick),
@@ -229,7 +229,7 @@ class Rows:
             elif oid in self.tables.sequences:
                 found.append("sequence %s" % self.tables.sequences[oid].name)
             else:
-                found.append("the catalog" if oid == CATALOG else "a large object")
+                found.append("a large object")
         return found
 
     # --- questions -------------------------------------------------------------------------------
@@ -296,8 +296,10 @@ def ask(control: Control, before: List[str], asks: List[str], others: bool = Fal
             sizes[int(key)] = int(size)
     snapshot, mark, noted, _ = answers[0]
     _, next_id, open_ids = snapshot.split(":")
+    doubted = sizes.pop(_CATALOG, None) is not None
     written, busy = noted.split() if others else ("", "f")
-    return Found(None if open_ids else int(next_id), mark, sizes, busy == "t", written)
+    following = None if open_ids else int(next_id)
+    return Found(following, mark, sizes, doubted, busy == "t", written)
 
 
 def _statements(asked: Sequence[Question]) -> List[str]:
@@ -322,7 +324,7 @@ def _other_slots(control: Control) -> List[Question]:
     if control.server_version < 190000 and control.execute("SHOW wal_level") != [("logical",)]:
         return []
     ((slots,),) = control.execute("SELECT %s" % _SLOTS.format(database=control.database))
-    return [Question(_OTHER_SLOTS.format(database=control.database, count=slots, key=CATALOG))]
+    return [Question(_OTHER_SLOTS.format(database=control.database, count=slots, key=_CATALOG))]
 
 
 def _digest(control: Control, name: str) -> str:
