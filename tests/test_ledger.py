@@ -386,6 +386,29 @@ class SuspectTest(LedgerCase):
             self.run_sql("CREATE TABLE x (a int)")
         self.assertIsNotNone(baseline.restore(self.control))
 
+    def test_a_transaction_that_is_over_and_counted_late(self):
+        from psycopg2.extensions import connection as plain
+
+        baseline = self.take(*TABLES)
+        with self.raw() as connection:
+            connection.cursor().execute(INSERT, {"name": "a"})
+            plain.commit(connection)  # past the watch
+            self.assertIsNone(baseline.restore(self.control))
+            drivers.observer_of(connection).over()
+        self.run_sql("CREATE TABLE x (a int)")
+        self.assertIsNotNone(baseline.restore(self.control))
+
+    def test_what_could_not_be_put_right_is_seen_again(self):
+        baseline = self.take(
+            "CREATE TABLE person (name text)", "CREATE MATERIALIZED VIEW v AS SELECT 1 AS a"
+        )
+        with self.raw() as connection:
+            connection.cursor().execute(INSERT, {"name": "a"})
+        self.control.execute("REFRESH MATERIALIZED VIEW public.v WITH NO DATA")
+        for _ in range(3):
+            self.assertIsNotNone(baseline.restore(self.control))
+            self.assertFalse(baseline.proved)
+
     def test_cursors_that_are_not_psycopg2_s_own(self):
         from psycopg2.extensions import cursor as plain
 

@@ -104,8 +104,9 @@ class Point(NamedTuple):
 class Proof:
     """Whether it is proved, without a look at the catalog, that it is still the right one.
 
-    It is asked twice in a reset: before a look at the rows, and after it. It hears that everything
-    is right in the end (:meth:`begin`), and that it may not be any more (:meth:`end`).
+    It is asked twice in a reset: before a look at the rows, and after it. In the end it hears that
+    everything is right (:meth:`begin`); where that does not come, it goes on to count from the last
+    time that everything was.
 
     :param control: the connection that asks what the catalog allows to prove.
     """
@@ -149,10 +150,6 @@ class Proof:
         :param used: how many ids the control connection has used since.
         """
         self._point = None if next_id is None else LEDGER.point(key, rows, next_id + used)
-
-    def end(self) -> None:
-        """Prove nothing until everything is right again."""
-        self._point = None
 
 
 class Ledger:

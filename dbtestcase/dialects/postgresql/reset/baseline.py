@@ -78,9 +78,9 @@ class Baseline:
         except Exception as error:
             return self.fingerprint.changes(control) or _refusal(error)
 
+        # Is the catalog the same? What changed in it, only dropping and creating mends.
         doubted = found.doubted or self.rows.hidden is not None
         self.proved = not doubted and self.proof.holds(found.next_id)
-        self.proof.end()  # until everything is right again
         if not self.proved:
             sentence = self.rows.hidden or self.fingerprint.changes(control)
             if sentence:
