@@ -186,16 +186,6 @@ class Ledger:
 LEDGER = Ledger()
 
 
-class _Savepoint:
-    """A savepoint, or the transaction itself, and whether it has an id."""
-
-    __slots__ = ("name", "has_id")
-
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.has_id = False
-
-
 class Transaction(Observer):
     """What ran in the current transaction of one watched connection of psycopg2."""
 
@@ -206,7 +196,8 @@ class Transaction(Observer):
     def _reset(self) -> None:
         self._ids = 0
         self._harmless = True
-        self._savepoints = [_Savepoint(b"")]
+        self._savepoints = [b""]  # their names; the first one stands for the transaction itself
+        self._with_id = 0  # so many of them have an id: a write gives one to each that has none
 
     # --- what the watch on the driver reports ----------------------------------------------------
 
@@ -269,10 +260,8 @@ class Transaction(Observer):
             if verb in ROW_WRITES and rows > 0:
                 if not self._ids:
                     LEDGER.opened(self)
-                for savepoint in self._savepoints:
-                    if not savepoint.has_id:
-                        savepoint.has_id = True
-                        self._ids += 1
+                self._ids += len(self._savepoints) - self._with_id
+                self._with_id = len(self._savepoints)
             elif verb is None and not self._savepoint(query):
                 self._harmless = False
         if not known:
@@ -287,14 +276,15 @@ class Transaction(Observer):
             return False
         verb, name = found
         if verb == b"SAVEPOINT":
-            self._savepoints.append(_Savepoint(name))
+            self._savepoints.append(name)
             return True
-        known = [i for i, savepoint in enumerate(self._savepoints) if savepoint.name == name]
+        known = [i for i, each in enumerate(self._savepoints) if each == name]
         if not known:
             return False
         del self._savepoints[known[-1] :]
+        self._with_id = min(self._with_id, len(self._savepoints))
         if verb == b"ROLLBACK":
-            self._savepoints.append(_Savepoint(name))
+            self._savepoints.append(name)
         return True
 
 

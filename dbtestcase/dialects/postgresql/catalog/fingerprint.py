@@ -212,20 +212,20 @@ class Fingerprint:
     def _sentence(self, control: Control, catalogs: List[str]) -> str:
         """Say what became of the objects, where these catalogs changed."""
         before, now = self._objects, _objects(control)
-        said = ["%s was created" % now[key] for key in now if key not in before]
-        said += ["%s was dropped" % before[key] for key in before if key not in now]
-        said += [
+        changes = ["%s was created" % now[key] for key in now if key not in before]
+        changes += ["%s was dropped" % before[key] for key in before if key not in now]
+        changes += [
             "%s was renamed to %s" % (before[key], now[key])
             for key in before
             if key in now and before[key] != now[key]
         ]
-        if not said:
-            said = ["%s was changed" % now[key] for key in self._written(control, catalogs, now)]
+        if not changes:
+            changes = ["%s was changed" % now[key] for key in self._written(control, catalogs, now)]
         # A new table brings indexes and sequences of its own, which go without saying.
-        said = sorted({each for each in said if each.startswith(_KINDS)} or set(said))
-        said = said or ["the catalog %s changed" % ", ".join(catalogs)]
-        more = "; and %d more" % (len(said) - _SHOWN) if len(said) > _SHOWN else ""
-        return "; ".join(said[:_SHOWN]) + more
+        changes = sorted({each for each in changes if each.startswith(_KINDS)} or set(changes))
+        changes = changes or ["the catalog %s changed" % ", ".join(catalogs)]
+        more = "; and %d more" % (len(changes) - _SHOWN) if len(changes) > _SHOWN else ""
+        return "; ".join(changes[:_SHOWN]) + more
 
     def _written(self, control: Control, catalogs: List[str], objects: Objects) -> Set[Key]:
         """Return those of the objects that new rows of the catalogs belong to."""
