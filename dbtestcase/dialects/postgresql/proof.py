@@ -1,4 +1,4 @@
-"""The proof that nobody changed the catalog, by a ledger of all transaction ids that were used.
+"""Proves that nobody changed the catalog, by a ledger of the transaction ids that were used.
 
 A fingerprint of the catalog costs a look at each of its rows. Most tests change nothing there,
 and this proves it from what the server says with every look at the rows: the next transaction id.

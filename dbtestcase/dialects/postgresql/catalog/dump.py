@@ -1,4 +1,4 @@
-"""What a database looks like to ``pg_dump``: the judge of whether two are equal."""
+"""Shows a database as ``pg_dump`` does, for comparing two states of it."""
 
 from __future__ import annotations
 

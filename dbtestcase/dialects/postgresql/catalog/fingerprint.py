@@ -1,4 +1,4 @@
-"""A fingerprint of the catalog tells whether anybody changed it, and what became of its objects.
+"""Tells by a fingerprint of the catalog whether it changed, and what became of its objects.
 
 One statement asks every system catalog how many rows it has, and how many of them are of
 transactions that were not over when the fingerprint was taken. A change of the catalog either adds

@@ -1,4 +1,4 @@
-"""What is in a database beside the system's and its extensions' own: objects, and properties.
+"""Lists what is in a database beside the system's and its extensions' own: objects and properties.
 
 Objects are what a reset drops. Properties (owners, comments, settings, privileges) belong to what
 no reset drops, and are given back after it.

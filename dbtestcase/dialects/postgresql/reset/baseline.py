@@ -1,4 +1,4 @@
-"""What a database is when a test begins, and the way back to it that is proved to lead there."""
+"""Puts a database back to what it was when a test began, or says what only a rebuild mends."""
 
 from __future__ import annotations
 

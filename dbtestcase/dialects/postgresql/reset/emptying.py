@@ -1,4 +1,4 @@
-"""How rows, sequences and large objects are put back to what they were, in one transaction.
+"""Plans how rows, sequences and large objects are put back to what they were, in one transaction.
 
 One statement deletes from all tables that differ: foreign keys are checked when it is over, so
 that their order, and circles of them, do not matter. Where a DELETE would do something else too

@@ -1,6 +1,6 @@
-"""Which tables have rows that they should not have, and which sequences moved: what is remembered.
+"""Remembers rows, sequences and large objects, and asks which of them differ from what they were.
 
-One statement asks them all and answers with those that differ. Tables that had no rows are asked
+One statement asks for all and answers with those that differ. Tables that had no rows are asked
 for one; tables that had some are compared as fingerprint.py compares catalogs: as many rows as
 before, and none by a newer transaction. An expression costs the server time even where it is not
 reached, so the many questions are as small as can be: whether a table has a row, and where a

@@ -1,4 +1,4 @@
-"""What the catalog says of each table once and for all: how it can be read, emptied and filled."""
+"""Reads from the catalog how each table can be read, emptied and filled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One state of the database, looked at while no transaction in it is half done."""
+"""Looks at one state of a database, in which no transaction is half done."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ SELECT transaction::text FROM pg_prepared_xacts WHERE database <> current_databa
 """
 
 _PAUSE = 0.01  # seconds
+
+_STILL_OPEN = """\
+cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that its \
+changes could appear later.
+  End that transaction, or see it with: python -m dbtestcase blockers"""
 
 
 class Snapshot(NamedTuple):
@@ -67,15 +72,6 @@ def settled(control: Control) -> Iterator[Snapshot]:
                 yield snapshot
                 return
         if time.monotonic() > end:
-            raise BlockedDatabaseError(_still_open(control))
+            ((name,),) = control.execute("SELECT current_database()::text")
+            raise BlockedDatabaseError(_STILL_OPEN % (name, control.lock_timeout))
         time.sleep(_PAUSE)
-
-
-def _still_open(control: Control) -> str:
-    ((name,),) = control.execute("SELECT current_database()::text")
-    return (
-        'cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that'
-        " its changes could appear later.\n"
-        "  End that transaction, or see it with: python -m dbtestcase blockers"
-        % (name, control.lock_timeout)
-    )
