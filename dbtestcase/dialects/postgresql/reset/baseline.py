@@ -45,11 +45,12 @@ class Baseline:
         :return: the new base line.
         :raises BlockedDatabaseError: if a transaction stays open in the database.
         """
-        assert control.replica is not None  # settled before a transaction that is rolled back
+        replica = control.replica  # set before any transaction, whose rollback would unset it
         if schema is not None and not schema.fingerprint.changes(control):
             fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
         else:
-            fingerprint, proof, tables = Fingerprint(control), Proof(control), Tables(control)
+            fingerprint, proof = Fingerprint(control), Proof(control)
+            tables = Tables(control, replica)
         with settled(control) as snapshot:
             rows = Rows(control, tables, snapshot, proof.doubt)
         return cls(fingerprint, proof, rows)

@@ -99,10 +99,13 @@ class Sequence(NamedTuple):
 
 
 class Tables:
-    """The tables, sequences and references of one catalog, read once."""
+    """The tables, sequences and references of one catalog, read once.
 
-    def __init__(self, control: Control) -> None:
-        sql = _TABLES.format(enabled="R" if control.replica else "O")
+    :param replica: whether the control connection works under the role ``replica``.
+    """
+
+    def __init__(self, control: Control, replica: bool) -> None:
+        sql = _TABLES.format(enabled="R" if replica else "O")
         self.tables: Dict[int, Table] = {row[0]: Table(*row) for row in control.execute(sql)}
         self.sequences: Dict[int, Sequence] = {
             row[0]: Sequence(*row) for row in control.execute(_SEQUENCES)
