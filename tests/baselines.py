@@ -8,7 +8,7 @@ from typing import Any, List, Optional
 import sqlalchemy as sa
 
 from dbtestcase.dialects.postgresql.drop import drop_everything
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.reset import Baseline
 from dbtestcase.dialects.postgresql.sessions.control import Control
 from tests import support
 from tests.dropping import dump, run

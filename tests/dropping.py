@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 
 from dbtestcase import _compat, binaries
-from dbtestcase.dialects.postgresql.catalog.properties import properties, restore_properties
+from dbtestcase.dialects.postgresql.catalog import properties, restore_properties
 from dbtestcase.dialects.postgresql.drop import drop_everything
 from dbtestcase.dialects.postgresql.sessions.control import Control
 from dbtestcase.errors import ServerError

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from dbtestcase.dialects.postgresql.reset import emptying
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.reset import Baseline, emptying
 from dbtestcase.errors import BlockedDatabaseError
 from tests import support
 from tests.baselines import BaselineCase

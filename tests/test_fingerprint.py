@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from dbtestcase.dialects.postgresql.catalog.fingerprint import Fingerprint
+from dbtestcase.dialects.postgresql.catalog import Fingerprint
 from tests import support
 from tests.baselines import BaselineCase
 

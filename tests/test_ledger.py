@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from dbtestcase import _compat
 from dbtestcase.connections import statements
-from dbtestcase.dialects.postgresql.proof import ledger
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.proof import COUNTING, LEDGER
+from dbtestcase.dialects.postgresql.reset import Baseline
 from tests.baselines import BaselineCase
 
 TABLES = (
@@ -28,7 +28,7 @@ class LedgerCase(BaselineCase):
 
     def setUp(self):
         super().setUp()
-        ledger.COUNTING.subscribe()
+        COUNTING.subscribe()
         self.engine = sa.create_engine(_compat.url_with(self.url, drivername="postgresql+psycopg2"))
         self.addCleanup(self.engine.dispose)
 
@@ -386,6 +386,29 @@ class SuspectTest(LedgerCase):
             self.run_sql("CREATE TABLE x (a int)")
         self.assertIsNotNone(baseline.restore(self.control))
 
+    def test_a_transaction_that_is_over_and_counted_late(self):
+        from psycopg2.extensions import connection as plain
+
+        baseline = self.take(*TABLES)
+        with self.raw() as connection:
+            connection.cursor().execute(INSERT, {"name": "a"})
+            plain.commit(connection)  # past the watch
+            self.assertIsNone(baseline.restore(self.control))
+            drivers.observer_of(connection).over()
+        self.run_sql("CREATE TABLE x (a int)")
+        self.assertIsNotNone(baseline.restore(self.control))
+
+    def test_what_could_not_be_put_right_is_seen_again(self):
+        baseline = self.take(
+            "CREATE TABLE person (name text)", "CREATE MATERIALIZED VIEW v AS SELECT 1 AS a"
+        )
+        with self.raw() as connection:
+            connection.cursor().execute(INSERT, {"name": "a"})
+        self.control.execute("REFRESH MATERIALIZED VIEW public.v WITH NO DATA")
+        for _ in range(3):
+            self.assertIsNotNone(baseline.restore(self.control))
+            self.assertFalse(baseline.proved)
+
     def test_cursors_that_are_not_psycopg2_s_own(self):
         from psycopg2.extensions import cursor as plain
 
@@ -437,7 +460,7 @@ class SuspectTest(LedgerCase):
     def test_many_threads_lose_no_count_and_add_none(self):
         baseline = self.take(*TABLES)
         key = self.control.key
-        before = ledger.LEDGER.counted(key)
+        before = LEDGER.counted(key)
 
         def work(number):
             for turn in range(25):
@@ -449,7 +472,7 @@ class SuspectTest(LedgerCase):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(ledger.LEDGER.counted(key) - before, 100)
+        self.assertEqual(LEDGER.counted(key) - before, 100)
         self.assertIsNone(baseline.restore(self.control))
 
 

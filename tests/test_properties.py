@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dbtestcase.dialects.postgresql.catalog.properties import properties, restore_properties
+from dbtestcase.dialects.postgresql.catalog import properties, restore_properties
 from dbtestcase.dialects.postgresql.drop import drop_everything, installed_extensions, inventory
 from dbtestcase.errors import ConfigurationError
 from tests import support

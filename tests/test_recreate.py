@@ -6,7 +6,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.reset import Baseline
 from tests import support
 
 

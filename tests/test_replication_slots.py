@@ -7,7 +7,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase.dialects.postgresql import drop
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.reset import Baseline
 from dbtestcase.dialects.postgresql.sessions.control import Control
 from dbtestcase.server.temporary import temporary_postgresql
 

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from dbtestcase import _compat
 from dbtestcase.dialects.postgresql.drop import drop_everything
-from dbtestcase.dialects.postgresql.proof import ledger
-from dbtestcase.dialects.postgresql.reset.baseline import Baseline
+from dbtestcase.dialects.postgresql.proof import COUNTING
+from dbtestcase.dialects.postgresql.reset import Baseline
 from tests.baselines import BaselineCase
 from tests.dropping import dump
 
@@ -123,7 +123,7 @@ class ResetPropertyTest(BaselineCase):
     database = "baseline_property_test"
 
     def setUp(self):
-        ledger.COUNTING.subscribe()
+        COUNTING.subscribe()
         super().setUp()
         self.build()
         self.expected = sorted(dump(self.database))

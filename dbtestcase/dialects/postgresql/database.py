@@ -7,16 +7,15 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple
 from ... import _compat
 from ...contracts import Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
-from .catalog.dump import dump
-from .catalog.properties import properties, restore_properties
+from .catalog import dump, properties, restore_properties
 from .claims import claim as claiming
 from .claims.copying import Copier, NotCopied
 from .claims.databases import create_like, ensure_database, siblings
 from .claims.kept import copies
 from .drop import drop_everything, installed_extensions, inventory
 from .outer import PostgreSQLOuterConnection
-from .proof.ledger import COUNTING
-from .reset.baseline import Baseline
+from .proof import COUNTING
+from .reset import Baseline
 from .sessions import identifying
 from .sessions.control import Control
 

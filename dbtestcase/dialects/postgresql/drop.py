@@ -6,7 +6,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
-from .catalog.objects import Extensions, Found, installed_extensions, inventory, look
+from .catalog import Extensions, FoundObject, find_objects, installed_extensions, inventory
 from .sessions.control import Control
 
 __all__ = ["drop_everything", "installed_extensions", "inventory"]
@@ -65,12 +65,12 @@ def drop_everything(
         deadlock came back three times, or where the connection was lost.
     """
     _rename_public_back(control)
-    found = dropped = look(control, extensions)
+    found = dropped = find_objects(control, extensions)
     for _ in range(_PASSES):
         if not found:
             break
         refused = _run([one.statement for one in found], control)
-        before, found = found, look(control, extensions)
+        before, found = found, find_objects(control, extensions)
         if set(before) <= set(found):
             break
     if found:
@@ -170,7 +170,9 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def _left_words(control: Control, found: Sequence[Found], refused: Dict[str, Exception]) -> str:
+def _left_words(
+    control: Control, found: Sequence[FoundObject], refused: Dict[str, Exception]
+) -> str:
     ((role,),) = control.execute("SELECT current_user")
     lines = []
     for one in found[:_SHOWN]:

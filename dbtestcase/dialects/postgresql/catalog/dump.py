@@ -1,4 +1,4 @@
-"""What a database looks like to ``pg_dump``: the judge of whether two are equal."""
+"""Shows a database as ``pg_dump`` does, for comparing two states of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dump(dbapi: Any) -> List[str]:
     """
     info = dbapi.info
     environment = dict(os.environ, PGPASSWORD=info.password or "", PGCONNECT_TIMEOUT="5")
-    told = ""
+    refusal = ""
     for program in binaries.find_programs("pg_dump"):  # an older one refuses a newer server
         done = subprocess.run(
             [program, "-h", info.host, "-p", str(info.port), "-U", info.user, "-d", info.dbname],
@@ -36,9 +36,9 @@ def dump(dbapi: Any) -> List[str]:
         if done.returncode == 0:
             lines = done.stdout.splitlines()
             return sorted(line for line in lines if line and not _IGNORED.match(line))
-        told = done.stderr.strip()
+        refusal = done.stderr.strip()
     raise ServerError(
         'recreate = "compare" compares dumps, and pg_dump %s. Install PostgreSQL\'s client'
         " programs, of the server's version or newer."
-        % ("failed: " + told if told else "is not to be found")
+        % ("failed: " + refusal if refusal else "is not to be found")
     )

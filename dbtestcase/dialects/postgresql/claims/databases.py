@@ -6,7 +6,7 @@ import re
 from typing import List
 
 from .... import _compat
-from ..catalog.properties import properties
+from ..catalog import properties
 from ..sessions.control import Control
 from .family import number_of
 

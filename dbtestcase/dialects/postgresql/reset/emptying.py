@@ -1,4 +1,4 @@
-"""How rows, sequences and large objects are put back to what they were, in one transaction.
+"""Plans how rows, sequences and large objects are put back to what they were, in one transaction.
 
 One statement deletes from all tables that differ: foreign keys are checked when it is over, so
 that their order, and circles of them, do not matter. Where a DELETE would do something else too
@@ -8,11 +8,10 @@ Nothing is ever deleted through a parent, whose children may be another database
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Set
+from typing import Dict, List, NamedTuple, Set
 
-from ..catalog.tables import Table
-from .questions import LARGE_OBJECTS, LEAVE_MARK
-from .rows import Rows
+from .rows import LARGE_OBJECTS, LEAVE_MARK, Rows
+from .tables import Table
 
 #: Bytes of storage from which on a table is truncated. Below it a DELETE is faster, though it
 #: leaves dead rows behind; above it these make every later look at the table slow.
@@ -56,7 +55,8 @@ def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
         emptied |= {oid for oid in referring if oid in rows.filled}
         truncated |= _to_truncate(rows, emptied - truncated, sizes)
         emptied |= truncated
-    statements = _truncate([tables[oid] for oid in sorted(truncated)])
+    names = [tables[oid].name for oid in sorted(truncated)]
+    statements = ["TRUNCATE ONLY %s" % ", ".join(names)] if names else []
     deleted = sorted(emptied - truncated)
     statements += _delete(rows, deleted, sizes)
     statements += _fill(rows, [oid for oid in rows.filled if oid in emptied])
@@ -68,14 +68,6 @@ def plan(rows: Rows, sizes: Dict[int, int], replica: bool) -> Plan:
     return Plan(statements, asks, fills, bool(truncated or views), views, names)
 
 
-def vacuum(names: Iterable[str]) -> str:
-    """Return the statement that vacuums tables, and leaves them as small as new ones.
-
-    While others have a transaction open, cutting off the files could wait for them for seconds.
-    """
-    return "VACUUM (SKIP_LOCKED) %s" % ", ".join(sorted(names))
-
-
 def _to_truncate(rows: Rows, emptied: Set[int], sizes: Dict[int, int]) -> Set[int]:
     """Return the tables to truncate, with all that refer to them, as TRUNCATE demands."""
     found: Set[int] = set()
@@ -84,22 +76,12 @@ def _to_truncate(rows: Rows, emptied: Set[int], sizes: Dict[int, int]) -> Set[in
         if table.delete_is_plain and sizes.get(oid, 0) < TRUNCATE_FROM:
             continue
         group = {oid} | rows.tables.referring_to([oid])
-        if all(_may_truncate(rows, member) for member in group):
+        members = [rows.tables.tables.get(member) for member in group]  # None: a root of partitions
+        if all(member is not None and member.truncate_is_plain for member in members):
             found |= group
         elif not table.delete_is_plain:
             raise Impossible("table %s cannot be emptied without side effects" % table.name)
     return found
-
-
-def _may_truncate(rows: Rows, oid: int) -> bool:
-    """Tell whether a table may be truncated: the roots of partitions are not among the tables."""
-    table = rows.tables.tables.get(oid)
-    return table is not None and table.truncate_is_plain
-
-
-def _truncate(tables: Iterable[Table]) -> List[str]:
-    names = ", ".join(table.name for table in tables)
-    return ["TRUNCATE ONLY %s" % names] if names else []
 
 
 def _delete(rows: Rows, oids: List[int], sizes: Dict[int, int]) -> List[str]:

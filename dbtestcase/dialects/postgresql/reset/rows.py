@@ -1,8 +1,10 @@
-"""Which tables have rows that they should not have, and which sequences moved?
+"""Remembers rows, sequences and large objects, and asks which of them differ from what they were.
 
-One statement asks them all and answers with those that differ. Tables that had no rows are asked
+One statement asks for all and answers with those that differ. Tables that had no rows are asked
 for one; tables that had some are compared as fingerprint.py compares catalogs: as many rows as
-before, and none by a newer transaction.
+before, and none by a newer transaction. An expression costs the server time even where it is not
+reached, so the many questions are as small as can be: whether a table has a row, and where a
+sequence stands, everything else around them once.
 
 A sequence moves without a transaction id, but not without a record in the write-ahead log, as long
 as it has no values in advance, of which one record tells ("log_cnt"). Those that have none when
@@ -13,29 +15,103 @@ can be back where it was with values in advance, and is always asked.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..catalog.tables import Tables
 from ..sessions.control import Control
 from ..sessions.transactions import Snapshot
-from . import questions
+from .tables import Sequence as SequenceFacts
+from .tables import Tables
 
 _ROWS = "SELECT dbtestcase_row::text FROM ONLY {name} dbtestcase_row ORDER BY ctid"
 _DIGEST = """
 SELECT concat_ws(':', count(*), sum(hashtextextended(dbtestcase_row::text, 1)::numeric))
   FROM {name} dbtestcase_row
 """
-_OBJECTS = "SELECT oid::bigint, md5(lo_get(oid)) FROM pg_largeobject_metadata"
+_DIGESTS = "SELECT oid::bigint, md5(lo_get(oid)) FROM pg_largeobject_metadata"
+
+#: The key under which large objects are asked for; tables and sequences have their object ids.
+LARGE_OBJECTS = 0
+_CATALOG = 1  # the key of what tells that the catalog itself has to be asked
+
+# Each table of a statement takes a lock, and a server has some thousands for all its sessions.
+_CHUNK = 400
+
+_ASK = """SELECT pg_current_snapshot()::text, $1, current_setting('dbtestcase.before', true),
+  concat_ws(' ',\n{parts})"""
+_OF_ROWS = """(SELECT string_agg(o::text || '=' || pg_relation_size(o), ' ')
+  FROM unnest('{{{oids}}}'::oid[], ARRAY[{exists}]) u (o, found) WHERE found)"""
+_OTHERS = "array_to_string(ARRAY[{texts}]::text[], ' ')"
+
+_EXISTS = "EXISTS (SELECT FROM ONLY {name})"
+_HAS_STORAGE = "CASE WHEN pg_relation_size({oid}) > 0 THEN '{oid}=' || pg_relation_size({oid}) END"
+_DIFFERS = """(SELECT '{oid}=' || pg_relation_size({oid}) FROM (SELECT count(*) AS n,
+  count(*) FILTER (WHERE age(x.xmin) <= (SELECT age($1::xid))) AS newer FROM ONLY {name} x) y
+  WHERE n <> {count} OR newer <> 0)"""
+_OBJECTS = """(SELECT '{key}=0' FROM (SELECT count(*) AS n,
+  count(*) FILTER (WHERE age(x.xmin) <= (SELECT age($1::xid))) AS newer
+  FROM pg_largeobject_metadata x) y WHERE n <> {count} OR newer <> 0)"""
+_OTHER_OBJECT = "CASE WHEN md5(lo_get({oid})) <> '{digest}' THEN '{key}=0' END"
+
+# The function does not tell where a sequence stands that is to give out its value next. Setting one
+# so takes a transaction id, and no harmless statement does it; unlogged ones are asked exactly.
+_MOVED = """(SELECT string_agg(o::text || '=0', ' ')
+  FROM unnest('{{{oids}}}'::oid[], '{{{values}}}'::bigint[]) u (o, v)
+ WHERE pg_sequence_last_value(o) IS DISTINCT FROM v)"""
+# Most need not be asked where nothing at all was written since they were right: see above.
+_UNLESS_NOTHING_WAS_WRITTEN = """CASE WHEN pg_current_wal_insert_lsn()::text <> $2
+  THEN {question} END"""
+_NOT_AT = "(SELECT '{oid}=0' FROM {name} WHERE last_value <> {value} OR is_called <> {called})"
+
+# Replication slots come and go without a transaction.
+_SLOTS = "(SELECT count(*) FROM pg_get_replication_slots() s WHERE s.datoid = {database})"
+_OTHER_SLOTS = "CASE WHEN %s <> {count} THEN '{key}=0' END" % _SLOTS
+_DOUBT = "CASE WHEN {doubt} THEN '{key}=0' END"
+
+# Asked before the rows are, in the same round trip: has anybody else a transaction open, and how
+# much has the server written? The state of a session costs less to ask for than its locks. It is
+# hidden where a role may not know it, which counts as an open one.
+_BEFORE = """
+SELECT set_config('dbtestcase.before', concat_ws(' ', pg_current_wal_insert_lsn()::text,
+         EXISTS (SELECT FROM pg_stat_get_activity(NULL) a
+                  WHERE a.datid = {database} AND a.usesysid IS NOT NULL
+                    AND a.pid <> pg_backend_pid() AND a.state IS DISTINCT FROM 'idle'){prepared}),
+       false)
+"""
+_PREPARED = " OR EXISTS (SELECT FROM pg_prepared_xact())"
+_MAY_PREPARE = "SELECT current_setting('max_prepared_transactions') <> '0'"
+
+#: What puts rows back leaves behind which transaction id is the next after it.
+LEAVE_MARK = """
+SELECT set_config('dbtestcase.mark',
+                  ((pg_current_xact_id()::text::numeric + 1) % 4294967296)::text, false)
+"""
+#: The mark that was left.
+LEFT_MARK = "current_setting('dbtestcase.mark')"
+
+#: What a look asks for. What may differ although no transaction id was used.
+QUICK = "quick"
+#: Everything but sequences that were set back unused.
+ALL = "all"
+#: Sequences that differ in any way.
+EXACT = "exact"
 
 
 class Found(NamedTuple):
-    """What differs, with its bytes of storage, under one snapshot."""
+    """What differs, with its bytes of storage, as one statement saw it."""
 
-    snapshot: Snapshot
+    next_id: Optional[int]  # the id of the next transaction; None: some are not over
     mark: str
     sizes: Dict[int, int]
-    others: bool = False  # whether others had a transaction open a moment before, if that was asked
-    written: str = ""  # how much the server had written a moment before, if that was asked
+    doubted: bool  # whether the catalog has to be asked, whatever is proved
+    others: bool  # whether others had a transaction open a moment before, if that was asked
+    written: str  # how much the server had written a moment before, if that was asked
+
+
+class Question(NamedTuple):
+    """An expression: NULL or false where all is as it was."""
+
+    sql: str
+    oid: int = 0  # of the table whose rows the expression tells of, if it is a bool
 
 
 class Rows:
@@ -44,54 +120,78 @@ class Rows:
     :param control: the connection, in a transaction that sees one state.
     :param tables: what the catalog says of the tables.
     :param snapshot: the state that the transaction sees, with no other transaction open.
-    :param provable: whether ledger.py can prove that the catalog is the right one.
+    :param doubt: a condition on which the catalog has to be asked, if there is one.
     """
 
     def __init__(
-        self, control: Control, tables: Tables, snapshot: Snapshot, provable: bool
+        self, control: Control, tables: Tables, snapshot: Snapshot, doubt: Optional[str]
     ) -> None:
         self.tables = tables
-        self._mark = snapshot.mark
+        #: The transaction id that rows are compared by: those of later ones are not the right ones.
+        self.mark = snapshot.mark
         self.filled: Dict[int, List[str]] = {}
         self.views: Dict[int, str] = {}
         self.sequences: Dict[int, Tuple[int, bool]] = {}
-        self.objects: Dict[int, str] = dict(control.execute(_OBJECTS))
-        self.unknown: List[str] = []
-        self._silent: Set[int] = set()
+        self.objects: Dict[int, str] = dict(control.execute(_DIGESTS))
+        #: A sentence on what this role may not see, and so not compare.
+        self.hidden: Optional[str] = None
+        self._silent: Set[int] = set()  # sequences that may move although the server writes nothing
         self._right_at = ""
-        self._remember_rows(control)
-        self._remember_sequences(control)
-        first = questions.moved_sequences(self.sequences, tables.sequences, self._silent)
-        first += questions.other_slots(control)
-        everything = first + ([questions.still_innocent()] if provable else [])
-        self._before = questions.before(control)
-        self._first = questions.statements(first)
-        self._all = questions.statements(everything + self._questions(tables.tables))
-        exact = questions.exact_sequences(self.sequences, tables.sequences)
-        self._exact = questions.statements(exact)
+        self._remember(control)
+        quick = self._moved_sequences() + _other_slots(control)
+        asked = quick + ([Question(_DOUBT.format(doubt=doubt, key=_CATALOG))] if doubt else [])
+        asked += self._changed_tables(tables.tables) + self._changed_objects()
+        self._statements = {
+            QUICK: _statements(quick),
+            ALL: _statements(asked),
+            EXACT: _statements(self._not_at(tables.sequences.values())),
+        }
+        ((prepares,),) = control.execute(_MAY_PREPARE)
+        self._before = _BEFORE.format(
+            database=control.database, prepared=_PREPARED if prepares else ""
+        )
 
-    def look_first(self, control: Control, others: bool = False) -> Found:
-        """Ask for all that differs and needs no transaction: where nobody had one, that is all.
+    def _remember(self, control: Control) -> None:
+        """Remember the rows of tables, what materialized views show, and where sequences stand."""
+        hidden = []
+        tables = self.tables.tables
+        asks = [sql.replace("$1", "''") for sql in _statements(self._changed_tables(tables))]
+        for oid in ask(control, [], asks).sizes:
+            if tables[oid].readable:
+                rows = control.execute(_ROWS.format(name=tables[oid].name))
+                self.filled[oid] = [text for (text,) in rows]
+            else:
+                hidden.append(tables[oid].name)
+        for oid, table in tables.items():
+            if table.materialized and table.populated and table.readable:
+                self.views[oid] = _digest(control, table.name)
+        for oid, sequence in self.tables.sequences.items():
+            if sequence.readable:
+                sql = "SELECT last_value, is_called, log_cnt FROM %s" % sequence.name
+                ((value, called, logged),) = control.execute(sql)
+                self.sequences[oid] = (value, called)
+                if sequence.cycles or called and logged:
+                    self._silent.add(oid)
+            else:
+                hidden.append(sequence.name)
+        if hidden:
+            self.hidden = "what %s contains is hidden from this role" % ", ".join(hidden)
 
+    # --- comparing -------------------------------------------------------------------------------
+
+    def look(self, control: Control, part: str = ALL, others: bool = False) -> Found:
+        """Ask the server what differs.
+
+        :param part: what is asked for: ``QUICK``, ``ALL`` or ``EXACT``.
         :param others: whether to ask, before, for open transactions of others.
         """
-        return self._ask(control, self._first, others)
-
-    def look(self, control: Control, others: bool = False) -> Found:
-        """Ask for all that differs, sequences that were set back unused aside.
-
-        :param others: whether to ask, before, for open transactions of others.
-        """
-        return self._ask(control, self._all, others)
-
-    def look_exactly(self, control: Control) -> Found:
-        """Ask for sequences that differ in any way."""
-        return self._ask(control, self._exact)
-
-    @property
-    def mark(self) -> str:
-        """The transaction id that rows are compared by, as an SQL literal."""
-        return "'%s'" % self._mark
+        before = [control.execution(self._before)] if others else []
+        arguments = (self.mark, self._right_at)
+        asks = [control.execution(sql, "text, text", *arguments) for sql in self._statements[part]]
+        found = ask(control, before, asks, others)
+        if others and not found.sizes:
+            self._right_at = found.written
+        return found
 
     def asks(self, oids: Iterable[int]) -> List[str]:
         """Return the statements that ask whether these are as they were.
@@ -99,14 +199,10 @@ class Rows:
         :param oids: some of the tables, sequences and large objects.
         """
         wanted = set(oids)
-        asked = self._questions([oid for oid in self.tables.tables if oid in wanted])
-        sequences = [each for each in self.tables.sequences if each.oid in wanted]
-        asked += questions.exact_sequences(self.sequences, sequences)
-        return questions.statements(asked)
-
-    def compare_from(self, mark: str) -> None:
-        """Compare by another mark from now on: the rows are the right ones, and older."""
-        self._mark = mark
+        asked = self._changed_tables([oid for oid in self.tables.tables if oid in wanted])
+        asked += self._changed_objects()
+        sequences = self.tables.sequences.values()
+        return _statements(asked + self._not_at(each for each in sequences if each.oid in wanted))
 
     def differences(self, control: Control) -> List[str]:
         """Compare every remembered row, and return the names of tables that differ."""
@@ -124,78 +220,111 @@ class Rows:
         views = [(self.views[oid], tables[oid].name) for oid in oids]
         return [name for digest, name in views if _digest(control, name) != digest]
 
-    def _ask(self, control: Control, statements: List[str], others: bool = False) -> Found:
-        before = [control.execution(self._before)] if others else []
-        arguments = (self._mark, self._right_at)
-        asks = [control.execution(sql, "text, text", *arguments) for sql in statements]
-        answers = [control.run_together(before + asks[:1])[0]]
-        answers += [control.execute(ask)[0] for ask in asks[1:]]
-        found = read_found(answers, others)
-        if others and not found.sizes:
-            self._right_at = found.written
+    def names(self, oids: Iterable[int]) -> List[str]:
+        """Return what a look found, as a sentence has it."""
+        found = []
+        for oid in oids:
+            if oid in self.tables.tables:
+                found.append("table %s" % self.tables.tables[oid].name)
+            elif oid in self.tables.sequences:
+                found.append("sequence %s" % self.tables.sequences[oid].name)
+            else:
+                found.append("a large object")
         return found
 
-    def _remember_rows(self, control: Control) -> None:
-        sizes: Dict[int, int] = {}
-        for sql in questions.statements(self._of_empty(self.tables.tables)):
-            sizes.update(read_found(control.execute(sql.replace("$1", "''"))).sizes)
-        for oid in sizes:
-            table = self.tables.tables[oid]
-            if not table.readable:
-                self.unknown.append(table.name)
-            else:
-                rows = control.execute(_ROWS.format(name=table.name))
-                self.filled[oid] = [text for (text,) in rows]
-        for oid, table in self.tables.tables.items():
-            if table.materialized and table.populated and table.readable:
-                self.views[oid] = _digest(control, table.name)
+    # --- questions -------------------------------------------------------------------------------
 
-    def _remember_sequences(self, control: Control) -> None:
-        for sequence in self.tables.sequences:
-            if not sequence.readable:
-                self.unknown.append(sequence.name)
-                continue
-            sql = "SELECT last_value, is_called, log_cnt FROM %s" % sequence.name
-            ((value, called, logged),) = control.execute(sql)
-            self.sequences[sequence.oid] = (value, called)
-            if sequence.cycles or called and logged:
-                self._silent.add(sequence.oid)
-
-    def _questions(self, oids: Iterable[int]) -> List[questions.Question]:
-        tables = self.tables.tables
-        asked = self._of_empty(oids)
+    def _changed_tables(self, oids: Iterable[int]) -> List[Question]:
+        asked = []
         for oid in oids:
-            if oid in self.filled:
-                asked.append(questions.differs(oid, tables[oid].name, len(self.filled[oid])))
-            elif oid in self.views:
-                count = int(self.views[oid].split(":")[0])
-                asked.append(questions.differs(oid, tables[oid].name, count))
-        return asked + questions.large_objects(self.objects)
-
-    def _of_empty(self, oids: Iterable[int]) -> List[questions.Question]:
-        """Return what to ask of tables without rows; of hidden rows only the storage is known."""
-        tables = [self.tables.tables[oid] for oid in oids if oid not in self.filled]
-        hidden = [table.oid for table in tables if not table.readable]
-        asked = [questions.has_storage(oid) for oid in hidden]
-        for table in tables:
-            if table.readable and not table.materialized:
-                asked.append(questions.has_rows(table.oid, table.name))
+            table = self.tables.tables[oid]
+            if oid in self.filled or oid in self.views:
+                rows = self.filled.get(oid)
+                count = int(self.views[oid].split(":")[0]) if rows is None else len(rows)
+                asked.append(Question(_DIFFERS.format(oid=oid, name=table.name, count=count)))
+            elif not table.readable:  # of hidden rows only the storage is known
+                asked.append(Question(_HAS_STORAGE.format(oid=oid)))
+            elif not table.materialized:
+                asked.append(Question(_EXISTS.format(name=table.name), oid))
         return asked
 
+    def _changed_objects(self) -> List[Question]:
+        asked = [_OBJECTS.format(key=LARGE_OBJECTS, count=len(self.objects))]
+        for oid, digest in self.objects.items():
+            asked.append(_OTHER_OBJECT.format(key=LARGE_OBJECTS, oid=oid, digest=digest))
+        return [Question(sql) for sql in asked]
 
-def read_found(rows: List[Tuple[Any, ...]], others: bool = False) -> Found:
-    """Read the answers of the statements that compare.
+    def _moved_sequences(self) -> List[Question]:
+        sequences = self.tables.sequences.values()
+        asked = self._not_at(each for each in sequences if each.unlogged)
+        logged = [
+            each.oid for each in sequences if not each.unlogged and each.oid in self.sequences
+        ]
+        for silent in (True, False):
+            stood = [
+                (oid,) + self.sequences[oid] for oid in logged if (oid in self._silent) == silent
+            ]
+            if stood:
+                oids = ",".join(str(oid) for oid, _, _ in stood)
+                values = ",".join(str(value) if called else "NULL" for _, value, called in stood)
+                sql = _MOVED.format(oids=oids, values=values)
+                sql = sql if silent else _UNLESS_NOTHING_WAS_WRITTEN.format(question=sql)
+                asked.append(Question(sql))
+        return asked
 
-    :param others: whether others were asked for before.
+    def _not_at(self, sequences: Iterable[SequenceFacts]) -> List[Question]:
+        """Ask which sequences stand elsewhere, or are called or not as they were not."""
+        return [
+            Question(_NOT_AT.format(oid=each.oid, name=each.name, value=value, called=called))
+            for each in sequences
+            if each.oid in self.sequences
+            for value, called in [self.sequences[each.oid]]
+        ]
+
+
+def ask(control: Control, before: List[str], asks: List[str], others: bool = False) -> Found:
+    """Run statements and then those that ask what differs, the first of them in one round trip.
+
+    :param others: whether the statements before asked for others.
     """
+    answers: List[Tuple[Any, ...]] = [control.run_together(before + asks[:1])[0]]
+    answers += [control.execute(sql)[0] for sql in asks[1:]]
     sizes = {}
-    for _, _, _, answer in rows:
+    for _, _, _, answer in answers:
         for word in answer.split():
             key, size = word.split("=")
             sizes[int(key)] = int(size)
-    snapshot, mark, before, _ = rows[0]
-    written, busy = before.split() if others else ("", "f")
-    return Found(Snapshot.read(snapshot), mark, sizes, busy == "t", written)
+    snapshot, mark, noted, _ = answers[0]
+    _, next_id, open_ids = snapshot.split(":")
+    doubted = sizes.pop(_CATALOG, None) is not None
+    written, busy = noted.split() if others else ("", "f")
+    following = None if open_ids else int(next_id)
+    return Found(following, mark, sizes, doubted, busy == "t", written)
+
+
+def _statements(asked: Sequence[Question]) -> List[str]:
+    """Return the statements that ask these questions, as few as locks allow."""
+    statements = []
+    for start in range(0, max(1, len(asked)), _CHUNK):
+        some = asked[start : start + _CHUNK]
+        of_rows = [question for question in some if question.oid]
+        others = ",\n".join(question.sql for question in some if not question.oid)
+        parts = [_OTHERS.format(texts=others)]
+        if of_rows:
+            oids = ",".join(str(question.oid) for question in of_rows)
+            exists = ",\n".join(question.sql for question in of_rows)
+            parts.insert(0, _OF_ROWS.format(oids=oids, exists=exists))
+        statements.append(_ASK.format(parts=",\n".join(parts)))
+    return statements
+
+
+def _other_slots(control: Control) -> List[Question]:
+    """Ask whether there are other replication slots than now, where the server may have any."""
+    # Logical slots alone are a database's; up to version 18 servers have them at one level alone.
+    if control.server_version < 190000 and control.execute("SHOW wal_level") != [("logical",)]:
+        return []
+    ((slots,),) = control.execute("SELECT %s" % _SLOTS.format(database=control.database))
+    return [Question(_OTHER_SLOTS.format(database=control.database, count=slots, key=_CATALOG))]
 
 
 def _digest(control: Control, name: str) -> str:

@@ -1,10 +1,10 @@
-"""Which transactions are still open in this database? Nothing is remembered while there are any."""
+"""Looks at one state of a database, in which no transaction is half done."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple
 
 from ....errors import BlockedDatabaseError
 from .control import Control
@@ -21,24 +21,17 @@ SELECT transaction::text FROM pg_prepared_xacts WHERE database <> current_databa
 
 _PAUSE = 0.01  # seconds
 
+_STILL_OPEN = """\
+cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that its \
+changes could appear later.
+  End that transaction, or see it with: python -m dbtestcase blockers"""
+
 
 class Snapshot(NamedTuple):
-    """What ``pg_current_snapshot()`` says: the oldest open, the next transaction, the open ones."""
+    """One state of the database: where later transactions begin, and which ones are not over."""
 
-    xmin: int
-    xmax: int
-    open: Tuple[int, ...]
-
-    @classmethod
-    def read(cls, text: str) -> "Snapshot":
-        """Read the text form ``xmin:xmax:xip,xip``."""
-        xmin, xmax, listed = text.split(":")
-        return cls(int(xmin), int(xmax), tuple(int(x) for x in listed.split(",") if x))
-
-    @property
-    def mark(self) -> str:
-        """The id, as the type ``xid`` has it, from which on transactions are later ones."""
-        return str(self.xmax % 2**32)
+    mark: str  # the next transaction's id, as the type xid has it: it and later ones are not in it
+    open: List[int]
 
 
 @contextlib.contextmanager
@@ -47,7 +40,10 @@ def one_snapshot(control: Control) -> Iterator[Snapshot]:
     control.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     try:
         ((text,),) = control.execute("SELECT pg_current_snapshot()::text")
-        yield Snapshot.read(text)
+        _, following, open_ids = text.split(":")
+        yield Snapshot(
+            str(int(following) % 2**32), [int(xid) for xid in open_ids.split(",") if xid]
+        )
     finally:
         control.execute("ROLLBACK")
 
@@ -76,15 +72,6 @@ def settled(control: Control) -> Iterator[Snapshot]:
                 yield snapshot
                 return
         if time.monotonic() > end:
-            raise BlockedDatabaseError(_still_open(control))
+            ((name,),) = control.execute("SELECT current_database()::text")
+            raise BlockedDatabaseError(_STILL_OPEN % (name, control.lock_timeout))
         time.sleep(_PAUSE)
-
-
-def _still_open(control: Control) -> str:
-    ((name,),) = control.execute("SELECT current_database()::text")
-    return (
-        'cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that'
-        " its changes could appear later.\n"
-        "  End that transaction, or see it with: python -m dbtestcase blockers"
-        % (name, control.lock_timeout)
-    )

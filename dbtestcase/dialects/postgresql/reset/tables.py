@@ -1,4 +1,4 @@
-"""What the catalog says of each table once and for all: how it can be read, emptied and filled."""
+"""Reads from the catalog how each table can be read, emptied and filled."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ class Tables:
     def __init__(self, control: Control, replica: bool) -> None:
         sql = _TABLES.format(enabled="R" if replica else "O")
         self.tables: Dict[int, Table] = {row[0]: Table(*row) for row in control.execute(sql)}
-        self.sequences = [Sequence(*row) for row in control.execute(_SEQUENCES)]
+        self.sequences: Dict[int, Sequence] = {
+            row[0]: Sequence(*row) for row in control.execute(_SEQUENCES)
+        }
         self._referring = _by_second(control.execute(_REFERENCES))
         self._reading = _by_second(control.execute(_READS))
 
