@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.connections import statements
+from dbtestcase.connections import drivers, statements
 from dbtestcase.dialects.postgresql.proof import COUNTING, LEDGER
 from dbtestcase.dialects.postgresql.reset import Baseline
 from tests.baselines import BaselineCase
