@@ -14,7 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from dbtestcase import BlockedDatabaseError, _compat
 from dbtestcase.connections import blockers, describe, leftovers
 from dbtestcase.contracts import Backend
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop, another_process

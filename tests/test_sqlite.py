@@ -14,8 +14,9 @@ import weakref
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.databases import check
 from tests import models, support
+
+check = support.imported("dbtestcase.databases.check")
 
 
 class FileTest(support.Outcomes):

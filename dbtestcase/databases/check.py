@@ -178,7 +178,8 @@ def _database(
         # A run has one database in place of the one it found taken, whoever asks for that one.
         database = _databases[identity.key] = CheckedDatabase(dialect, base)
         _databases[dialect.identity.key] = database
-    database.dialect.set_lock_timeout(lock_timeout)
+    if database.dialect.lock_timeout != lock_timeout:
+        database.dialect.set_lock_timeout(lock_timeout)
     return database
 
 

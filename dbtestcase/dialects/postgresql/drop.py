@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 from ... import _compat
 from ...errors import ConfigurationError
 from .catalog.objects import Extensions, Found, installed_extensions, inventory, look
-from .sessions.control import Control
+from .sessions import Control
 
 __all__ = ["drop_everything", "installed_extensions", "inventory"]
 

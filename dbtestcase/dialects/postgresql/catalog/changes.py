@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
-from ..sessions.control import Control
+from ..sessions import Control
 
 # Columns in which the server keeps house: where a table is stored, what it last counted there.
 _HOUSEKEEPING = {

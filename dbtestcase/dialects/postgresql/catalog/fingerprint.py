@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional
 
-from ..sessions.control import Control
-from ..sessions.transactions import Snapshot, all_over, one_snapshot, settled
+from ..sessions import Control, Snapshot, all_over, one_snapshot, settled
 from .changes import Objects
 
 # Ordinary work writes the first ones: statistics, large objects (rows.py looks after them), the
@@ -90,7 +89,8 @@ class Fingerprint:
 
     def look(self, control: Control, mark: Optional[str] = None) -> Seen:
         """Ask the server for the fingerprint of the catalog as it is now."""
-        ((snapshot, parts),) = control.run_prepared(self._sql, "text", mark or self._mark)
+        execution = control.execution(self._sql, "text", mark or self._mark)
+        ((snapshot, parts),) = control.execute(execution)
         return Seen(Snapshot.read(snapshot), parts)
 
     def changes(self, control: Control) -> Optional[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..sessions.control import Control
+from ..sessions import Control
 from .properties import default_privileges
 
 #: What a database should have installed: names of extensions, each with its schema and version,

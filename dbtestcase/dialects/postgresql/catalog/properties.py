@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple
 
-from ..sessions.control import Control
+from ..sessions import Control
 
 
 class Fact(NamedTuple):

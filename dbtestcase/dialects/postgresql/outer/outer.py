@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Tuple
 from .... import _compat
 from ....connections import ignore
 from ....errors import ConfigurationError
-from ..sessions.settings import Settings
+from ..sessions import Settings
 from . import deferred, escapes, setback
 
 

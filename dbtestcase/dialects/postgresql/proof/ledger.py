@@ -44,7 +44,7 @@ from weakref import WeakSet
 
 from .... import _compat
 from ....connections import ROW_WRITES, Observer, Subscriber, all_quoted, row_verb, savepoint_of
-from ..sessions.transactions import Snapshot
+from ..sessions import Snapshot
 
 Key = Tuple[Any, ...]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import FrozenSet, Optional
 
 from ....connections import forbid_functions
-from ..sessions.control import Control
-from ..sessions.transactions import Snapshot
+from ..sessions import Control, Snapshot
 from .ledger import LEDGER, Key, Point
 
 # Functions that may do anything: not those of the system, and not procedures, which no harmless

@@ -11,8 +11,7 @@ from ..catalog.fingerprint import Fingerprint
 from ..catalog.tables import Tables
 from ..proof.ledger import LEDGER, Point
 from ..proof.proof import Proof
-from ..sessions.control import KEPT, Control
-from ..sessions.transactions import settled
+from ..sessions import KEPT, Control, settled
 from . import emptying
 from .questions import CATALOG, LEFT_MARK
 from .rows import Found, Rows, read_found
@@ -48,7 +47,7 @@ class Baseline:
         :return: the new base line.
         :raises BlockedDatabaseError: if a transaction stays open in the database.
         """
-        replica = control.replica
+        replica = control.be_replica()
         if schema is not None and not schema.fingerprint.changes(control):
             fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
         else:
@@ -167,7 +166,7 @@ class Baseline:
         mark = LEFT_MARK if plan.fills else self.rows.mark
         asks = [control.execution_again(sql, "text", mark) for sql in plan.asks]
         statements = ["BEGIN"] + _prepared(control, plan) + ["COMMIT"]
-        answers = [control.run_together(statements + asks[:1])[0]]
+        answers = [control.execute(";\n".join(statements + asks[:1]))[0]]
         answers += [control.execute(ask)[0] for ask in asks[1:]]
         self.proof.spend()
         found = read_found(answers)

@@ -10,7 +10,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 from ..catalog.tables import Sequence as SequenceFacts
 from ..proof.proof import STILL_INNOCENT
-from ..sessions.control import Control
+from ..sessions import Control
 
 #: The key under which large objects are asked for; tables and sequences have their object ids.
 LARGE_OBJECTS = 0

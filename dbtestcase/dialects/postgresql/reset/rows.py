@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, NamedTuple, Set, Tuple
 
 from ..catalog.tables import Tables
-from ..sessions.control import Control
-from ..sessions.transactions import Snapshot
+from ..sessions import Control, Snapshot
 from . import questions
 
 _ROWS = "SELECT dbtestcase_row::text FROM ONLY {name} dbtestcase_row ORDER BY ctid"
@@ -128,7 +127,7 @@ class Rows:
         before = [control.execution(self._before)] if others else []
         arguments = (self._mark, self._right_at)
         asks = [control.execution(sql, "text, text", *arguments) for sql in statements]
-        answers = [control.run_together(before + asks[:1])[0]]
+        answers = [control.execute(";\n".join(before + asks[:1]))[0]]
         answers += [control.execute(ask)[0] for ask in asks[1:]]
         found = read_found(answers, others)
         if others and not found.sizes:
