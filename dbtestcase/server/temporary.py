@@ -96,7 +96,7 @@ def temporary_postgresql(**options: Any) -> str:
     existing = os.environ.get(VARIABLE)
     with _lock:
         if existing:
-            return _existing_url(existing, chosen.database, drivername, DEFAULT_DATABASE)
+            return _existing_url(existing, chosen.database, drivername)
         settings = {**FAST_SETTINGS, **chosen.settings}
         texts = tuple(sorted((name, str(value)) for name, value in settings.items()))
         key = (chosen.binaries, chosen.username, texts)
@@ -158,44 +158,16 @@ def _checked(options: Dict[str, Any]) -> Options:
     return chosen
 
 
-def _after_fork() -> None:
-    """Leave the servers, in a forked child, to the parent; a lock held there is not ours."""
-    global _lock
-    _lock = threading.RLock()
-    for server in _servers.values():
-        server.disown()
-
-
-atexit.register(stop_servers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
 # --- the server's databases ----------------------------------------------------------------------
 
 
-def _existing_url(text: str, database: Optional[str], drivername: str, default: str) -> str:
+def _existing_url(text: str, database: Optional[str], drivername: str) -> str:
     """Return the URL of a server that runs already, once it has answered.
 
     :param text: the URL; a database in it is taken as it is.
     :param database: another database on that server, created when missing.
     :param drivername: what to write for a plain ``postgresql``, so that its driver is installed.
-    :param default: the database where neither of them names one.
     """
-    url = _parsed(text)
-    own = url.database
-    wanted = database or (None if own else default)
-    if url.drivername == "postgresql":
-        url = _compat.url_with(url, drivername=drivername)
-    if wanted:
-        url = _compat.url_with(url, database=wanted)
-        _create_database(url, [own, "postgres", wanted], EXISTING)
-    else:
-        _connect(url, [own, "postgres"], EXISTING).close()
-    return _compat.url_text(url)
-
-
-def _parsed(text: str) -> URL:
     example = "postgresql://user:password@host/database"
     try:
         url = make_url(text)
@@ -207,7 +179,16 @@ def _parsed(text: str) -> URL:
             "%s does not name a PostgreSQL server: %s\n  Write it like %s."
             % (VARIABLE, _shown(url), example)
         )
-    return url
+    if url.drivername == "postgresql":
+        url = _compat.url_with(url, drivername=drivername)
+    own = url.database
+    wanted = database or (None if own else DEFAULT_DATABASE)
+    if wanted:
+        url = _compat.url_with(url, database=wanted)
+        _create_database(url, [own, "postgres", wanted], EXISTING)
+    else:
+        _connect(url, [own, "postgres"], EXISTING).close()
+    return _compat.url_text(url)
 
 
 def _create_database(url: URL, databases: List[Optional[str]], server: Server) -> None:
@@ -228,8 +209,13 @@ def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Admini
     """Return a connection to the first of the databases that accepts one."""
     deadline = time.monotonic() + CONNECT_SECONDS
     first = None
+    limit = {"connect_timeout": CONNECT_SECONDS}
     for database in filter(None, databases):
-        engine = _engine(_compat.url_with(url, database=database))
+        own = _compat.url_with(url, database=database)
+        try:
+            engine = sa.create_engine(own, poolclass=NullPool, connect_args=limit)
+        except (ImportError, sa.exc.ArgumentError) as error:  # the latter for an unknown driver
+            raise ConfigurationError("cannot use %s: %s" % (_shown(own), error)) from None
         try:
             return dialects.of_engine(engine).administer(engine)
         except Exception as error:  # every driver has its own
@@ -242,14 +228,22 @@ def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Admini
     )
 
 
-def _engine(url: URL) -> Any:
-    limit = {"connect_timeout": CONNECT_SECONDS}
-    try:
-        return sa.create_engine(url, poolclass=NullPool, connect_args=limit)
-    except (ImportError, sa.exc.ArgumentError) as error:  # the latter for an unknown driver
-        raise ConfigurationError("cannot use %s: %s" % (_shown(url), error)) from None
-
-
 def _shown(url: URL) -> str:
     """Return a URL for people: no password, not even in its query."""
     return re.sub(r"(?<=password=)[^&]*", "***", _compat.url_text(url, hide_password=True))
+
+
+# --- the end of the process ----------------------------------------------------------------------
+
+
+def _after_fork() -> None:
+    """Leave the servers, in a forked child, to the parent; a lock held there is not ours."""
+    global _lock
+    _lock = threading.RLock()
+    for server in _servers.values():
+        server.disown()
+
+
+atexit.register(stop_servers)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
