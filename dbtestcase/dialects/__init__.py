@@ -32,13 +32,16 @@ def of_engine(engine: Any) -> Type[Dialect]:
 
 @functools.lru_cache(maxsize=None)
 def _dialect(name: str) -> Type[Dialect]:
+    kind: Type[Dialect]  # assigned to, as then a type checker asks for a class without gaps
     if name == "postgresql":
         from .postgresql import PostgreSQL
 
-        return PostgreSQL
-    from .sqlite import SQLite
+        kind = PostgreSQL
+    else:
+        from .sqlite import SQLite
 
-    return SQLite
+        kind = SQLite
+    return kind
 
 
 def unusable(url: Any, error: Exception) -> Exception:
