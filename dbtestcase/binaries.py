@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are, and the account that may run them."""
+"""Finds PostgreSQL's programs, and the account that may run them."""
 
 from __future__ import annotations
 
@@ -159,24 +159,19 @@ def _searches(given: Optional[str]) -> Iterator[Tuple[str, List[str]]]:
     if given:
         yield "binaries=", [os.path.abspath(given)]
         return
-    if os.environ.get("DBTESTCASE_POSTGRESQL_BIN"):
-        yield "DBTESTCASE_POSTGRESQL_BIN", [
-            os.path.abspath(os.environ["DBTESTCASE_POSTGRESQL_BIN"])
-        ]
+    named = os.environ.get("DBTESTCASE_POSTGRESQL_BIN")
+    if named:
+        yield "DBTESTCASE_POSTGRESQL_BIN", [os.path.abspath(named)]
         return
     on_path = shutil.which("initdb")
     yield "PATH", [os.path.dirname(os.path.abspath(on_path))] if on_path else []
-    yield "pg_config --bindir", _told_by_pg_config()
+    program = shutil.which("pg_config")
+    answer = _output([program, "--bindir"], None) if program else ""
+    yield "pg_config --bindir", [answer] if answer else []
     for pattern in PLACES:
         yield pattern, _newest_first(glob.glob(pattern))
     for package in WHEELS:
         yield "package " + package, _in_package(package)
-
-
-def _told_by_pg_config() -> List[str]:
-    program = shutil.which("pg_config")
-    told = program and _output([program, "--bindir"], None)
-    return [told] if told else []
 
 
 def _in_package(package: str) -> List[str]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from dbtestcase.dialects.postgresql.drop import drop_everything
 from dbtestcase.dialects.postgresql.reset import Baseline
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 from tests import support
 from tests.dropping import dump, run
 

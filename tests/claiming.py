@@ -14,7 +14,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.dialects.postgresql.claims.claim import LOCK
+from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import models, support
 from tests.holding import another_process
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine.url import make_url
 from dbtestcase import _compat, binaries
 from dbtestcase.dialects.postgresql.catalog import properties, restore_properties
 from dbtestcase.dialects.postgresql.drop import drop_everything
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 from dbtestcase.errors import ServerError
 from tests import support
 

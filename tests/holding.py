@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dbtestcase import _compat, where
 from dbtestcase.connections import blockers, leftovers, settling, watch
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from dbtestcase import _compat
 from dbtestcase.databases import announce
-from dbtestcase.dialects.postgresql.database import DIALECT
+from dbtestcase.dialects.postgresql import PostgreSQL
 from tests import support
 from tests.commanding import Commands, wait_until
 
@@ -36,7 +36,7 @@ class AnnounceTest(unittest.TestCase):
             self.addCleanup(patch.stop)
         self.folder = os.path.join(temporary, "dbtestcase-%d" % os.getuid())
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
-        self.database = DIALECT(engine, DIALECT.identify(engine), 5.0)
+        self.database = PostgreSQL(engine, PostgreSQL.identify(engine), 5.0)
         self.addCleanup(self.database.close)
 
     def announce(self):
@@ -57,7 +57,7 @@ class AnnounceTest(unittest.TestCase):
 
     def test_no_password_is_written(self):
         engine = sa.create_engine(_compat.url_with(self.url, password="s3cret"))
-        database = DIALECT(engine, DIALECT.identify(engine), 5.0)
+        database = PostgreSQL(engine, PostgreSQL.identify(engine), 5.0)
         announce.announce(database, "commands_base_test")
         database.close()
         engine.dispose()

@@ -66,7 +66,7 @@ class StoppedBackends(Shop):
         self.stop(self.control.pid)
         with self.assertRaisesRegex(Exception, "."):
             self.control.execute("SELECT 1")
-        self.assertFalse(self.control.alive)
+        self.assertTrue(self.control.dbapi.closed)
         self.assertBounded()
 
     def test_a_long_statement_is_left_alone(self) -> None:

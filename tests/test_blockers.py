@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError
 from dbtestcase.connections import blockers, checkouts
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
 from .holding import BOUND, Shop, another_process

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from dbtestcase import BlockedDatabaseError, DatabaseTestCase, _compat, events
 from dbtestcase.databases import claims
-from dbtestcase.dialects.postgresql.claims import claim
-from dbtestcase.dialects.postgresql.claims.claim import LOCK
-from dbtestcase.dialects.postgresql.database import DIALECT
+from dbtestcase.dialects.postgresql import PostgreSQL
+from dbtestcase.dialects.postgresql.claims import claiming
+from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import models, support
 from tests.claiming import Claims, database_of, drop_all_of, said
 from tests.dropping import run
@@ -276,7 +276,7 @@ class StepsTest(Claims):
         drop_all_of(self.database)
         self.url = support.postgresql_url(self.database)
 
-    def connected(self, kind=DIALECT, url=None):
+    def connected(self, kind=PostgreSQL, url=None):
         engine = sa.create_engine(url or self.url, poolclass=sa.pool.NullPool)
         database = kind(engine, kind.identify(engine), 0.2)
         database.engine = engine
@@ -292,7 +292,7 @@ class StepsTest(Claims):
     def test_no_connection_stays_to_what_others_have(self):
         made = []
 
-        class Noting(DIALECT):
+        class Noting(PostgreSQL):
             def sibling(database, *arguments):
                 made.append(super().sibling(*arguments))
                 return made[-1]
@@ -314,7 +314,7 @@ class StepsTest(Claims):
     def test_only_what_was_dropped_meanwhile_is_tried_again(self):
         tried = []
 
-        class Broken(DIALECT):
+        class Broken(PostgreSQL):
             def sibling(database, engine, name, created):
                 tried.append(name)
                 raise ValueError("no")
@@ -333,7 +333,7 @@ class StepsTest(Claims):
                     self.claim(self.connected())
 
     def test_a_holder_that_has_just_ended_is_said_to_have(self):
-        class Vanished(DIALECT):
+        class Vanished(PostgreSQL):
             claim = lambda database, copier=0: False  # noqa: E731
 
         with self.assertRaisesRegex(BlockedDatabaseError, "It ended this very moment: try again"):
@@ -347,7 +347,7 @@ class StepsTest(Claims):
     def test_a_run_that_copies_its_database_is_named_as_the_one_that_has_it(self):
         first, second = self.connected(), self.connected()
         oid = first.identity.key[-1]
-        with claim.copying(first.control, oid):
+        with claiming.copying(first.control, oid):
             self.assertFalse(second.claim())
             self.assertIn("pid %d " % first.control.pid, second.holder())
             self.assertTrue(second.claim(first.control.pid))
@@ -362,7 +362,7 @@ class StepsTest(Claims):
 
     def test_a_claim_that_fails_for_a_copy_leaves_the_database_to_others(self):
         copier, late, third = self.connected(), self.connected(), self.connected()
-        with claim.copying(copier.control, copier.identity.key[-1]):
+        with claiming.copying(copier.control, copier.identity.key[-1]):
             self.assertFalse(late.claim())
         self.assertTrue(third.claim())
 
@@ -379,21 +379,21 @@ class StepsTest(Claims):
         support.postgresql_url(self.database + "_2")
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         before = list(engine.dialect.dispatch.do_connect)
-        back = claim.lead_to(engine, "postgres")
-        further_back = claim.lead_to(engine, self.database + "_2")
+        back = claiming.lead_to(engine, "postgres")
+        further_back = claiming.lead_to(engine, self.database + "_2")
         self.assertEqual(self.led(engine), "claims_step_test_2")
         further_back()
         self.assertEqual(self.led(engine), "postgres")
-        self.assertTrue(claim.can_lead(engine))
+        self.assertTrue(claiming.can_lead(engine))
         back()
         self.assertEqual(self.led(engine), self.database)
         self.assertEqual(list(engine.dialect.dispatch.do_connect), before)
-        self.assertTrue(claim.can_lead(engine))
+        self.assertTrue(claiming.can_lead(engine))
 
     def test_threads_are_led_apart(self):
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         found = []
-        with claim.leading_to(engine, "postgres"):
+        with claiming.leading_to(engine, "postgres"):
             thread = threading.Thread(target=lambda: found.append(self.led(engine)))
             thread.start()
             thread.join()
@@ -411,7 +411,7 @@ class StepsTest(Claims):
             return new_connection(asked)
 
         with mock.patch.object(_compat, "new_connection", with_another):
-            self.assertTrue(claim.can_lead(engine))
+            self.assertTrue(claiming.can_lead(engine))
         self.assertEqual(found, [self.database])
 
     def led(self, engine):
@@ -420,11 +420,11 @@ class StepsTest(Claims):
 
     def test_oids_beyond_a_signed_number_can_be_locked(self):
         database = self.connected()
-        with claim.copying(database.control, 4000000000):
+        with claiming.copying(database.control, 4000000000):
             self.assertEqual(
                 database.control.execute(
                     "SELECT objid::text FROM pg_locks WHERE locktype = 'advisory'"
-                    " AND classid = %d" % claim.COPYING
+                    " AND classid = %d" % claiming.COPYING
                 ),
                 [("4000000000",)],
             )

@@ -12,8 +12,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase.commands.output import Output
-from dbtestcase.dialects.postgresql.catalog import facts
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql import PostgreSQL
 from tests import support
 from tests.commanding import (
     Commands,
@@ -94,11 +93,11 @@ class CheckTest(Commands):
 
     def test_has_the_server_refuse_changes(self):
         engine = sa.create_engine(support.postgresql_url("commands_kept_test"))
-        control = Control(engine)
-        self.addCleanup(control.close)
-        facts.read_only(control)
+        server = PostgreSQL.administer(engine)
+        self.addCleanup(server.close)
+        server.facts()
         with self.assertRaisesRegex(Exception, "in a read-only transaction"):
-            control.execute("CREATE TABLE public.planet (id int)")
+            server.control.execute("CREATE TABLE public.planet (id int)")
 
     def test_takes_no_sibling_of_a_database_that_a_run_has_and_says_who_has_it(self):
         url = support.postgresql_url("commands_taken_test")

@@ -5,9 +5,8 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase.databases import claims
-from dbtestcase.dialects.postgresql.claims import claim, family
-from dbtestcase.dialects.postgresql.claims.databases import siblings
-from dbtestcase.dialects.postgresql.database import DIALECT
+from dbtestcase.dialects.postgresql import PostgreSQL
+from dbtestcase.dialects.postgresql.claims import claiming, family, siblings
 from tests import support
 from tests.commanding import databases, drop_databases, wait_until
 
@@ -39,7 +38,7 @@ class DroppingTest(unittest.TestCase):
         self.held = self.database()
         self.assertTrue(self.held.claim())
 
-    def database(self, kind=DIALECT):
+    def database(self, kind=PostgreSQL):
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         database = kind(engine, kind.identify(engine), 5.0)
         database.engine = engine
@@ -50,7 +49,7 @@ class DroppingTest(unittest.TestCase):
         members = family.members(self.held.control, BASE)
         return [family.drop_unused(self.held.control, each.name, BASE) for each in members]
 
-    def take_sibling(self, kind=DIALECT):
+    def take_sibling(self, kind=PostgreSQL):
         database = self.database(kind)
         taken = claims.claim(database, database.engine, "OtherTest", BASE)
         self.addCleanup(taken.close)
@@ -73,9 +72,9 @@ class DroppingTest(unittest.TestCase):
     def test_what_a_run_copies_is_not_dropped_although_nobody_is_connected_to_it(self):
         support.postgresql_url(BASE + "_2")
         ((oid,),) = support.administer("SELECT oid FROM pg_database WHERE datname = '%s_2'" % BASE)
-        copier = DIALECT.beside(self.held.engine, "postgres")
+        copier = PostgreSQL.administer(self.held.engine, "postgres").control
         self.addCleanup(copier.close)
-        with claim.copying(copier, int(oid)):
+        with claiming.copying(copier, int(oid)):
             _, member = family.members(self.held.control, BASE)
             self.assertEqual((member.pid, member.sessions), (copier.pid, 0))
             self.assertEqual(self.drop_unused(), ["it is no sibling", "a run has it"])
@@ -89,7 +88,8 @@ class DroppingTest(unittest.TestCase):
             'ALTER DATABASE "%s_2" ALLOW_CONNECTIONS false' % BASE,
             'REVOKE CONNECT ON DATABASE "%s_3" FROM PUBLIC' % BASE,
         )
-        control = DIALECT.beside(sa.create_engine(support.url_of(BASE, username="app")), BASE)
+        engine = sa.create_engine(support.url_of(BASE, username="app"))
+        control = PostgreSQL.administer(engine, BASE).control
         self.addCleanup(control.close)
         base, third = family.members(control, BASE)
         self.assertGreater(base.bytes, 0)
@@ -117,7 +117,7 @@ class DroppingTest(unittest.TestCase):
         support.ensure_role("app")
         engine = sa.create_engine(support.url_of(BASE, username="app"))
         self.held.close()
-        control = DIALECT.beside(engine, "postgres")
+        control = PostgreSQL.administer(engine, "postgres").control
         self.addCleanup(control.close)
         self.assertEqual(
             family.drop_unused(control, BASE + "_2", BASE),
@@ -145,7 +145,7 @@ class DroppingTest(unittest.TestCase):
     def test_a_run_whose_sibling_is_dropped_as_it_comes_creates_it_again(self):
         dropping = [self.drop_unused]
 
-        class Late(DIALECT):
+        class Late(PostgreSQL):
             def sibling(database, *arguments):
                 while dropping:
                     dropping.pop()()

@@ -11,8 +11,8 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
+from dbtestcase.dialects.postgresql import PostgreSQL
 from dbtestcase.dialects.postgresql.claims import copying
-from dbtestcase.dialects.postgresql.database import DIALECT
 from dbtestcase.dialects.postgresql.sessions import control
 from dbtestcase.evidence import kept_rows, runs
 from tests import running, support
@@ -205,7 +205,9 @@ class KeepingTest(Claims):
         def execute_beside_another(connection, statement, *arguments):
             if statement.startswith("CREATE DATABASE"):
                 engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
-                with contextlib.closing(DIALECT(engine, DIALECT.identify(engine), 1.0)) as other:
+                with contextlib.closing(
+                    PostgreSQL(engine, PostgreSQL.identify(engine), 1.0)
+                ) as other:
                     taken.append(other.claim())
             return execute(connection, statement, *arguments)
 

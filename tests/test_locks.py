@@ -15,7 +15,7 @@ from dbtestcase import BlockedDatabaseError, _compat
 from dbtestcase.connections import blockers, describe, settling
 from dbtestcase.contracts import Backend
 from dbtestcase.databases import clear
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop, another_process

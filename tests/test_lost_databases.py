@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
 from dbtestcase.databases import claims, safeguard
-from dbtestcase.dialects.postgresql.claims.claim import LOCK
+from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
+
+check = support.imported("dbtestcase.databases.check")
 
 HELD = """
 SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database

@@ -13,7 +13,7 @@ from sqlalchemy import orm
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbtestcase import _compat
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 from dbtestcase.errors import ConfigurationError
 from dbtestcase.strategies.outer import OuterTransaction, close_kept
 from dbtestcase.strategies.outer.transaction import _kept

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from dbtestcase.dialects.postgresql import drop
 from dbtestcase.dialects.postgresql.reset import Baseline
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 from dbtestcase.server.temporary import temporary_postgresql
 
 LOGICAL = {"wal_level": "logical"}

@@ -14,7 +14,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from dbtestcase import _compat, where
 from dbtestcase.connections import checkouts, leftovers, settling, watch
-from dbtestcase.dialects.postgresql.sessions.control import Control
+from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
 from .holding import BOUND, NAME, Shop

@@ -1,18 +1,27 @@
-"""``python -m dbtestcase``: commands that look at databases from outside of a run."""
+"""Runs ``python -m dbtestcase``: commands that look at databases from outside of a run.
+
+``check.py``, ``blockers.py``, ``databases.py``, ``server.py``
+    one command each: its help, which is the module's docstring, what it finds, what it prints.
+``lookup.py``
+    which databases to look at.
+``output.py``
+    how it is printed.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from typing import Any, List, Optional
+from typing import List, Optional
 
 from ..errors import DatabaseTestCaseError
 from . import blockers, check, databases, server
 from .output import COULD_NOT_TELL, Output
 
 PROGRAM = "python -m dbtestcase"
+__all__ = ["main"]
+
 COMMANDS = (check, blockers, databases, server)
 INTERRUPTED = 130  # as shells have it
 
@@ -43,7 +52,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         return int(options.run(options, Output(sys.stdout)))
     except DatabaseTestCaseError as error:
-        return _refused(error, options.json)
+        name = type(error).__name__
+        if options.json:
+            Output(sys.stdout).json({"error": name, "message": str(error)})
+        else:
+            Output(sys.stderr).error("%s: %s" % (name, error))
+        return COULD_NOT_TELL
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads has seen enough
@@ -72,12 +86,3 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print JSON, for programs")
         sub.set_defaults(run=command.run)
     return parser
-
-
-def _refused(error: Any, as_json: bool) -> int:
-    name = type(error).__name__
-    if as_json:
-        print(json.dumps({"error": name, "message": str(error)}, indent=2))
-    else:
-        Output(sys.stderr).error("%s: %s" % (name, error))
-    return COULD_NOT_TELL

@@ -22,22 +22,24 @@ import argparse
 import contextlib
 import functools
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, ContextManager, Dict, List
 
 from ..connections import describe_backend, describe_prepared, lock_holders
 from ..contracts import Backend, Prepared
 from ..errors import DatabaseTestCaseError, ServerError
-from . import lookup, subjects
+from . import lookup
 from .output import DONE, FOUND, Output
 
 PAUSE = 1.0  # seconds between two looks
 
 _PASSING = ("seconds", "origin")
 
+Places = Callable[[], ContextManager[List[lookup.Place]]]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    subjects.add_arguments(parser, optional=True)
+    lookup.add_arguments(parser, optional=True)
     parser.add_argument(
         "--watch", action="store_true", help="go on until Ctrl-C, print whatever has changed"
     )
@@ -46,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any, output: Output) -> int:
     """Look once, or again and again; return the exit status."""
     with contextlib.ExitStack() as closing:
-        places: Callable[[], Any] = lookup.found
+        places: Places = lookup.found
         if options.subject is not None:
-            subject = closing.enter_context(subjects.opened(options.subject, options.config))
+            subject = closing.enter_context(lookup.opened(options.subject, options.config))
             places = functools.partial(lookup.of_subject, subject)
         if options.watch:
             return _watch(places, output, options.json)
@@ -57,7 +59,7 @@ def run(options: Any, output: Output) -> int:
         return FOUND if any(each["backends"] or each["prepared"] for each in found) else DONE
 
 
-def _watch(places: Callable[[], Any], output: Output, as_json: bool) -> int:
+def _watch(places: Places, output: Output, as_json: bool) -> int:
     """Print whatever has changed; what was there to look at may have changed, too."""
     before: Any = None
     with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
@@ -75,7 +77,7 @@ def _watch(places: Callable[[], Any], output: Output, as_json: bool) -> int:
     return DONE
 
 
-def _look(places: Callable[[], Any]) -> List[Dict[str, Any]]:
+def _look(places: Places) -> List[Dict[str, Any]]:
     try:
         with places() as opened:
             return [_look_at(place) for place in opened]
@@ -89,12 +91,13 @@ def _look_at(place: lookup.Place) -> Dict[str, Any]:
     found = {"database": place.name, "origin": place.origin, "run": place.run}
     if not place.exists:
         return dict(found, exists=False, backends=[], prepared=[])
-    pids, gids = lock_holders(place.control)
-    prepared = place.control.prepared_transactions()
+    control = place.server.control
+    pids, gids = lock_holders(control)
+    prepared = control.prepared_transactions()
     return {
         **found,
         "exists": True,
-        "backends": [each._asdict() for each in place.control.backends(pids)],
+        "backends": [each._asdict() for each in control.backends(pids)],
         "prepared": [each._asdict() for each in prepared if each.gid in gids],
     }
 

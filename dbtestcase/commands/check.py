@@ -19,30 +19,39 @@ import argparse
 import collections
 import contextlib
 import platform
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .. import _compat, dialects
-from ..contracts import Identity
+from ..connections import describe_backend, describe_prepared
+from ..contracts import Administration, Backend, Dialect, Identity, Prepared, Target
 from ..databases import NO_TEST_WORD, approval, is_test_name, misled, refusal_of, remedy
 from ..errors import DatabaseTestCaseError
-from . import check_text, subjects
-from .output import COULD_NOT_TELL, DONE, FOUND, Output
+from . import lookup
+from .output import COULD_NOT_TELL, DONE, FOUND, Output, count, size
 
 LOCK_TIMEOUT = 3.0
 STATUSES = {True: DONE, False: FOUND, None: COULD_NOT_TELL}
-LIBRARIES = (
-    "sqlalchemy",
-    "flask",
-    "flask_sqlalchemy",
-    "flask_sqlalchemy_lite",
-    "psycopg2",
-    "psycopg",
-)
+
+_LIBRARIES = {
+    "python": "Python",
+    "sqlalchemy": "SQLAlchemy",
+    "flask": "Flask",
+    "flask_sqlalchemy": "Flask-SQLAlchemy",
+    "flask_sqlalchemy_lite": "Flask-SQLAlchemy-Lite",
+    "psycopg2": "psycopg2",
+    "psycopg": "psycopg",
+}
+_VERDICTS = {
+    True: ("SAFE", "green"),
+    False: ("NOT SAFE", "red"),
+    None: ("COULD NOT TELL", "yellow"),
+}
+_SESSIONS = 5  # that are shown without -v
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    subjects.add_arguments(parser, optional=False)
+    lookup.add_arguments(parser, optional=False)
     parser.add_argument(
         "--allow",
         metavar="NAME",
@@ -60,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Any, output: Output) -> int:
     """Look at every bind, print what there is, return the exit status."""
-    with subjects.opened(options.subject, options.config) as subject:
+    with lookup.opened(options.subject, options.config) as subject:
         allowed = subject.allowed + tuple(options.allow)
         binds = [
             _bind(subject, key, engine, allowed)
@@ -82,12 +91,12 @@ def run(options: Any, output: Output) -> int:
     if options.json:
         output.json(document)
     else:
-        check_text.show(output, document, options.verbose)
+        _show(output, document, options.verbose)
     return STATUSES[safe]
 
 
 def _bind(
-    subject: subjects.Subject, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
+    subject: lookup.Subject, key: Optional[str], engine: Any, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return what there is to say of the database of one bind.
 
@@ -100,39 +109,37 @@ def _bind(
         "safe": None,
     }
     try:
-        kind = dialects.of_engine(engine)
         with _compat.connect_timeout():
-            bind.update(_found(kind, subject.target, engine, allowed))
+            bind.update(_found(subject.target, engine, allowed))
     except DatabaseTestCaseError as error:
         bind.update(reason=str(error))
     except Exception as error:  # every driver has its own
-        bind.update(reason=_reason(error, engine))
+        text = str(error).strip() or type(error).__name__
+        bind.update(reason=" ".join(_compat.without_password(text, engine.url).split()))
     return bind
 
 
-def _reason(error: Exception, engine: Any) -> str:
-    text = str(error).strip() or type(error).__name__
-    return " ".join(_compat.without_password(text, engine.url).split())
-
-
-def _found(kind: Any, target: Any, engine: Any, allowed: Tuple[str, ...]) -> Dict[str, Any]:
-    if engine.dialect.name == "sqlite":
-        return _sqlite(kind, target, engine, allowed)
+def _found(target: Target, engine: Any, allowed: Tuple[str, ...]) -> Dict[str, Any]:
+    kind = dialects.of_engine(engine)
+    identity = kind.would_create(engine)
+    if identity is not None:
+        return dict(_judged(target, engine, identity, allowed), exists=False)
     try:
         identity = kind.identify_anew(engine)
     except Exception as error:
-        missing = kind.missing(engine, error)
-        if missing is None:
+        name = kind.missing(engine, error)
+        if name is None:
             raise
-        return _not_there_yet(kind, target, engine, missing, allowed)
+        with contextlib.closing(kind.administer(engine, kind.maintenance)) as server:
+            return _not_there_yet(server, target, name, allowed)
     found = _judged(target, engine, identity, allowed)
     with contextlib.closing(kind(engine, identity, LOCK_TIMEOUT)) as database:
-        found.update(_postgresql(database))
+        found.update(_contents(database))
     return found
 
 
 def _judged(
-    target: Any, engine: Any, identity: Identity, allowed: Tuple[str, ...]
+    target: Target, engine: Any, identity: Identity, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
     """Return the verdict of the safeguard, by the rule that a suite is held to."""
     reason = target.refusal() or refusal_of(identity, allowed)
@@ -148,67 +155,144 @@ def _judged(
     }
 
 
-def _sqlite(kind: Any, target: Any, engine: Any, allowed: Tuple[str, ...]) -> Dict[str, Any]:
-    path = kind.missing(engine)
-    if path is not None:  # connecting would create it
-        return dict(_judged(target, engine, kind.identity_of(path), allowed), exists=False)
-    identity = kind.identify(engine)
-    found = _judged(target, engine, identity, allowed)
-    with contextlib.closing(kind(engine, identity, LOCK_TIMEOUT)) as database:
-        found["would_drop"] = database.inventory()
-    return found
-
-
-def _postgresql(database: Any) -> Dict[str, Any]:
-    from ..dialects.postgresql.catalog import facts
-    from ..dialects.postgresql.claims import claim
-
-    control = database.control
-    facts.read_only(control)
-    contents = facts.contents(control)
-    ours = [_compat.backend_pid(each) for each in _compat.driver_connections()]
-    activity = facts.activity(control, ours)
-    return {
-        "role": facts.role(control)._asdict(),
-        "bytes": contents.bytes,
-        "would_drop": contents.would_drop,
-        "would_drop_kinds": dict(collections.Counter(kind for kind, _ in contents.would_drop)),
-        "cannot_drop": contents.cannot_drop,
-        "extensions": contents.extensions,
-        "claimed_by": claim.holder(control),
-        "sessions": [each._asdict() for each in activity.sessions],
-        "in_the_way": activity.in_the_way,
-        "prepared": [each._asdict() for each in activity.prepared],
-    }
-
-
 def _not_there_yet(
-    kind: Any, target: Any, engine: Any, name: str, allowed: Tuple[str, ...]
+    server: Administration, target: Target, name: str, allowed: Tuple[str, ...]
 ) -> Dict[str, Any]:
-    """Return what a run would do about a PostgreSQL database that is missing."""
-    from ..dialects.postgresql import database as postgresql
-    from ..dialects.postgresql.catalog import facts
-
-    found: Dict[str, Any] = {"database": name, "exists": False}
-    with contextlib.closing(kind.beside(engine, postgresql.MAINTENANCE)) as control:
-        role = facts.role(control)
+    """Return what a run would do about a database of a server that is missing."""
+    role = server.role()
     refusal = target.refusal()
     if refusal is None and not (name in allowed or is_test_name(name)):
         refusal = NO_TEST_WORD
-    found["role"] = dict(role._asdict(), owns_database=False, owns_public=False)
-    found["safe"] = True if role.superuser or role.createdb else None
-    found["reason"] = "a run creates it"
-    if found["safe"] is None:
-        found["reason"] = "it is not there, and the role may not create it"
+    safe, reason = None, "it is not there, and the role may not create it"
     if refusal:
-        found.update(safe=None, reason="it is not there, and no run creates it. " + refusal)
-    return found
+        reason = "it is not there, and no run creates it. " + refusal
+    elif role.superuser or role.createdb:
+        safe, reason = True, "a run creates it"
+    return {
+        "database": name,
+        "exists": False,
+        "role": dict(role._asdict(), owns_database=False, owns_public=False),
+        "safe": safe,
+        "reason": reason,
+    }
+
+
+def _contents(database: Dialect) -> Dict[str, Any]:
+    server = database.administration
+    if server is None:
+        return {"would_drop": database.inventory()}
+    facts = server.facts(_compat.backend_pid(each) for each in _compat.driver_connections())
+    return {
+        **facts._asdict(),
+        "role": server.role()._asdict(),
+        "would_drop_kinds": dict(collections.Counter(kind for kind, _ in facts.would_drop)),
+        "sessions": [each._asdict() for each in facts.sessions],
+        "prepared": [each._asdict() for each in facts.prepared],
+    }
 
 
 def _versions() -> Dict[str, str]:
     versions = {"python": platform.python_version()}
-    for library in LIBRARIES:
+    for library in _LIBRARIES:
         version = _compat.loaded_version(library)
         if version is not None:
             versions[library] = version
     return versions
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def _show(output: Output, document: Dict[str, Any], verbose: bool) -> None:
+    for bind in document["binds"]:
+        _show_bind(output, bind, verbose)
+        output.line()
+    versions = document["versions"].items()
+    output.row(
+        "versions",
+        ", ".join("%s %s" % (_LIBRARIES[name], each) for name, each in versions),
+    )
+    if document["broken_pair"]:
+        output.row("but", document["broken_pair"])
+    if len(document["binds"]) > 1:
+        word, colour = _VERDICTS[document["safe"]]
+        output.row("altogether", word + ":" if document["safe"] is None else word, colour)
+
+
+def _show_bind(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
+    title = 'bind "%s"' % bind["bind"] if bind["bind"] else "default bind"
+    output.line("%s: %s" % (title, bind["origin"]), colour="bold")
+    output.row("configured", bind["url"])
+    if bind.get("exists"):
+        output.row("connected to", '"%(database)s" at %(place)s, %(server)s' % bind)
+    elif "exists" in bind:
+        output.row("connected to", '"%s" is not there yet' % bind["database"])
+    if "role" in bind:
+        output.row("role", _role(bind["role"]))
+    word, colour = _VERDICTS[bind["safe"]]
+    output.row("verdict", "%s: %s" % (word, bind["reason"]), colour)
+    for label, key in (("note", "note"), ("to allow it", "allow")):
+        if bind.get(key):
+            output.row(label, bind[key])
+    if "would_drop" in bind:
+        _show_contents(output, bind, verbose)
+    if "sessions" in bind:
+        _show_activity(output, bind, verbose)
+
+
+def _role(role: Dict[str, Any]) -> str:
+    rights = [
+        words
+        for right, words in (
+            ("superuser", "superuser"),
+            ("createdb", "may create databases"),
+            ("owns_database", "owns the database"),
+            ("owns_public", "owns schema public"),
+        )
+        if role[right]
+    ]
+    return '"%s": %s' % (role["name"], ", ".join(rights) or "neither owner nor superuser")
+
+
+def _show_contents(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
+    found = bind["would_drop"]
+    kinds: Dict[str, List[str]] = {}
+    for kind, identity in found:
+        kinds.setdefault(kind, []).append(identity)
+    words = ", ".join(count(len(names), kind) for kind, names in sorted(kinds.items()))
+    hint = "" if verbose or not found else " (-v names them)"
+    output.row("would drop", "%s%s" % (words or "nothing, it is empty", hint))
+    for kind, names in sorted(kinds.items()) if verbose else ():
+        for name in sorted(names):
+            output.row("", "%s %s" % (kind, name))
+    refused = bind.get("cannot_drop")
+    if refused:
+        roles = sorted({owner for _, _, owner in refused})
+        output.row(
+            "cannot drop",
+            '%d of these, which belong to "%s": a reset fails' % (len(refused), '", "'.join(roles)),
+            "red",
+        )
+    if "bytes" in bind:
+        output.row("size", size(bind["bytes"]))
+    if "extensions" in bind:
+        kept = sorted("%s %s" % item for item in bind["extensions"].items())
+        output.row("would keep", "extensions: " + ", ".join(kept) if kept else "no extension")
+
+
+def _show_activity(output: Output, bind: Dict[str, Any], verbose: bool) -> None:
+    if bind["claimed_by"]:
+        output.row("in use by", "the run of %s; another run takes a sibling" % bind["claimed_by"])
+    sessions = [Backend(**each) for each in bind["sessions"]]
+    blocking = len(bind["in_the_way"])
+    words = "%d in the way of a reset" % blocking if blocking else "none in the way of a reset"
+    output.row("other sessions", "%d, %s" % (len(sessions), words) if sessions else "none")
+    sessions.sort(key=lambda each: each.pid not in bind["in_the_way"])
+    shown = sessions if verbose else sessions[:_SESSIONS]
+    for backend in shown:
+        output.lines(describe_backend(backend))
+    if len(shown) < len(sessions):
+        output.line("  and %d more (-v shows them)" % (len(sessions) - len(shown)))
+    output.row("prepared (2PC)", str(len(bind["prepared"]) or "none"))
+    for each in bind["prepared"]:
+        output.lines(describe_prepared(Prepared(**each)))

@@ -27,19 +27,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from ..connections import duration
+from ..contracts import Administration, Target
 from ..databases import NO_TEST_WORD, is_test_name
-from ..dialects.postgresql.claims import family, kept
 from ..errors import ConfigurationError, UnsafeDatabaseError
-from . import lookup, subjects
+from . import lookup
 from .output import DONE, FOUND, Output, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    subjects.add_arguments(parser, optional=True)
+    lookup.add_arguments(parser, optional=True)
     parser.add_argument(
         "--drop-unused",
         action="store_true",
@@ -65,7 +65,11 @@ def run(options: Any, output: Output) -> int:
                 % (option, option)
             )
     with contextlib.ExitStack() as closing:
-        families = _families(options, closing)
+        if options.subject is None:
+            places = closing.enter_context(lookup.found())
+            families = _without_members([_family(*each) for each in _bases(places)])
+        else:
+            families = _of_subject(options, closing)
     if options.json:
         output.json({"families": families})
     else:
@@ -75,14 +79,12 @@ def run(options: Any, output: Output) -> int:
     return FOUND if any(each["not_dropped"] for each in families) else DONE
 
 
-def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any]]:
-    if options.subject is None:
-        places = closing.enter_context(lookup.found())
-        return _without_members([_family(base, control) for base, control in _bases(places)])
-    subject = closing.enter_context(subjects.opened(options.subject, options.config))
+def _of_subject(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any]]:
+    """Return the families of an application's databases; drop what is to go."""
+    subject = closing.enter_context(lookup.opened(options.subject, options.config))
     found = _bases(closing.enter_context(lookup.of_subject(subject)))
-    bases = [base for base, _ in found]
-    for base in bases:
+    configured = [base for base, _ in found]
+    for base in configured:
         if options.drop_unused:
             _require_test(subject.target, 'siblings of "%s" are', base)
         if options.drop_kept:
@@ -90,21 +92,32 @@ def _families(options: Any, closing: contextlib.ExitStack) -> List[Dict[str, Any
                 subject.target, 'what failed tests of "%s" kept is', base, subject.allowed
             )
     families = []
-    for base, control in found:
-        families.append(_family(base, control))
+    for base, server in found:
+        family = _family(base, server)
+        families.append(family)
+        outcomes = {}
         if options.drop_unused:
-            _drop_unused(control, families[-1], configured=bases)
+            for member in server.members(base):
+                if member.pid is None and member.name not in configured:
+                    outcomes[member.name] = server.drop_unused(member.name, base)
         if options.drop_kept:
-            _drop_kept(control, families[-1], configured=bases)
+            for copy in server.copies(base):
+                if copy.name not in configured:
+                    outcomes[copy.name] = server.drop_copy(copy.name, base)
+        for name, reason in outcomes.items():
+            if reason is None:
+                family["dropped"].append(name)
+            else:
+                family["not_dropped"][name] = reason
     return families
 
 
-def _bases(places: List[lookup.Place]) -> List[Tuple[str, Any]]:
+def _bases(places: List[lookup.Place]) -> List[Tuple[str, Administration]]:
     """Return the configured databases among them, each with a connection to its server."""
-    found: Dict[Any, Tuple[str, Any]] = {}
+    found: Dict[Any, Tuple[str, Administration]] = {}
     for place in places:
-        parts = place.control.parts
-        found.setdefault((parts["host"], parts["port"], place.base), (place.base, place.control))
+        parts = place.server.control.parts
+        found.setdefault((parts["host"], parts["port"], place.base), (place.base, place.server))
     return list(found.values())
 
 
@@ -119,7 +132,7 @@ def _without_members(families: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return [each for each in families if each["database"] not in members]
 
 
-def _require_test(target: Any, what: str, name: str, allowed: Tuple[str, ...] = ()) -> None:
+def _require_test(target: Target, what: str, name: str, allowed: Tuple[str, ...] = ()) -> None:
     is_allowed = name in allowed or is_test_name(name)
     refusal = target.refusal() or (None if is_allowed else NO_TEST_WORD)
     if refusal:
@@ -128,36 +141,14 @@ def _require_test(target: Any, what: str, name: str, allowed: Tuple[str, ...] = 
         )
 
 
-def _family(base: str, control: Any) -> Dict[str, Any]:
+def _family(base: str, server: Administration) -> Dict[str, Any]:
     return {
         "database": base,
-        "members": [each._asdict() for each in family.members(control, base)],
-        "kept_by_failed": [each._asdict() for each in kept.copies(control, [base])],
+        "members": [each._asdict() for each in server.members(base)],
+        "kept_by_failed": [each._asdict() for each in server.copies(base)],
         "dropped": [],
         "not_dropped": {},
     }
-
-
-def _drop_unused(control: Any, found: Dict[str, Any], configured: List[str]) -> None:
-    """Drop the siblings that no run has."""
-    for member in family.members(control, found["database"]):
-        if member.pid is None and member.name not in configured:
-            _note(found, member.name, family.drop_unused(control, member.name, found["database"]))
-
-
-def _drop_kept(control: Any, found: Dict[str, Any], configured: List[str]) -> None:
-    """Drop what failed tests kept."""
-    for copy in kept.copies(control, [found["database"]]):
-        if copy.name not in configured:
-            _note(found, copy.name, kept.drop_copy(control, copy.name, found["database"]))
-
-
-def _note(found: Dict[str, Any], name: str, reason: Optional[str]) -> None:
-    """Note in the family that a database was dropped, or the reason why it was not."""
-    if reason is None:
-        found["dropped"].append(name)
-    else:
-        found["not_dropped"][name] = reason
 
 
 def _show(output: Output, found: Dict[str, Any], width: int, dropping: bool) -> None:
@@ -169,18 +160,14 @@ def _show(output: Output, found: Dict[str, Any], width: int, dropping: bool) -> 
     if found["kept_by_failed"]:
         hint = "" if dropping else " (--drop-kept drops it)"
         output.line("kept by failed tests of %s%s:" % (found["database"], hint))
-    for each in found["kept_by_failed"]:
-        _show_kept(output, each)
+    for copy in found["kept_by_failed"]:
+        users = ", %d connected" % copy["sessions"] if copy["sessions"] else ""
+        output.line("  %s, %s, %s%s" % (copy["test"], copy["since"], size(copy["bytes"]), users))
+        output.line("      %s" % copy["name"])
     for name in found["dropped"]:
         output.line("dropped %s" % name)
     for name, reason in found["not_dropped"].items():
         output.line("not dropped %s: %s" % (name, reason))
-
-
-def _show_kept(output: Output, copy: Dict[str, Any]) -> None:
-    users = ", %d connected" % copy["sessions"] if copy["sessions"] else ""
-    output.line("  %s, %s, %s%s" % (copy["test"], copy["since"], size(copy["bytes"]), users))
-    output.line("      %s" % copy["name"])
 
 
 def _user(member: Dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ def claim(dialect: Any, engine: Any, owner: str, base: str) -> Any:
     :return: the dialect object of the database that was taken.
     :raises BlockedDatabaseError: if it is taken and no sibling can be made.
     """
-    if dialect.claim():
+    if dialect.family is None or dialect.claim():
         return dialect
     sibling, reason = _first_free_sibling(dialect, engine, base)
     if sibling is not None:
@@ -72,7 +72,7 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
     :raises BlockedDatabaseError: if that is not within the bound.
     """
     deadline = time.monotonic() + dialect.lock_timeout
-    while not dialect.claim(copier):
+    while dialect.family is not None and not dialect.claim(copier):
         if time.monotonic() > deadline:
             text = _TAKEN.format(
                 owner=owner,

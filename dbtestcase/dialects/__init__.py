@@ -1,31 +1,47 @@
-"""What is different between databases: one module a dialect, and nothing else knows any SQL."""
+"""Keeps what is different between databases: all the SQL is in here, and nothing else knows any.
+
+Each folder has a class that keeps :class:`dbtestcase.contracts.Dialect`: ``postgresql/`` for a
+database of a server, ``sqlite/`` for a file or a database in memory, without siblings and copies
+on a server. Only these modules import a folder, and only when a database of its kind is used.
+"""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from typing import Any
+from typing import Any, Type
 
 from .. import _compat
+from ..contracts import Dialect
 from ..errors import ConfigurationError, UnsupportedDatabaseError
 
-SUPPORTED = {"postgresql": "postgresql", "sqlite": "sqlite"}
+__all__ = ["of_engine", "unusable"]
+
+_SUPPORTED = ("postgresql", "sqlite")
 
 
-def of_engine(engine: Any) -> Any:
+def of_engine(engine: Any) -> Type[Dialect]:
     """Return the dialect class for an engine.
 
     :raises UnsupportedDatabaseError: for a database that cannot be reset; nothing was touched.
     """
     name = engine.dialect.name
-    if name not in SUPPORTED:
+    if name not in _SUPPORTED:
         raise _unsupported(name, engine.url)
-    return _dialect(SUPPORTED[name])
+    return _dialect(name)
 
 
 @functools.lru_cache(maxsize=None)
-def _dialect(module: str) -> Any:
-    return importlib.import_module("." + module, __name__).DIALECT
+def _dialect(name: str) -> Type[Dialect]:
+    kind: Type[Dialect]  # assigned to, as then a type checker asks for a class without gaps
+    if name == "postgresql":
+        from .postgresql import PostgreSQL
+
+        kind = PostgreSQL
+    else:
+        from .sqlite import SQLite
+
+        kind = SQLite
+    return kind
 
 
 def unusable(url: Any, error: Exception) -> Exception:
@@ -34,25 +50,19 @@ def unusable(url: Any, error: Exception) -> Exception:
     :param error: what it said: a missing driver or dialect.
     """
     name = url.get_backend_name()
-    if name not in SUPPORTED and name != "postgres":
+    if name not in _SUPPORTED and name != "postgres":
         return _unsupported(name, url)
+    advice = _compat.missing_driver(error) or "Install the driver that the URL asks for."
+    if name == "postgres":
+        advice = "Write postgresql:// for it, as SQLAlchemy wants from 1.4 on."
     return ConfigurationError(
         "no engine can be made for %s: %s: %s. %s"
-        % (
-            _compat.url_text(url, hide_password=True),
-            type(error).__name__,
-            error,
-            (
-                "Write postgresql:// for it, as SQLAlchemy wants from 1.4 on."
-                if name == "postgres"
-                else _compat.missing_driver(error) or "Install the driver that the URL asks for."
-            ),
-        )
+        % (_compat.url_text(url, hide_password=True), type(error).__name__, error, advice)
     )
 
 
 def _unsupported(name: str, url: Any) -> UnsupportedDatabaseError:
     return UnsupportedDatabaseError(
         "cannot reset a %s database (%s): dbtestcase knows %s. Nothing was touched."
-        % (name, _compat.url_text(url, hide_password=True), " and ".join(sorted(SUPPORTED)))
+        % (name, _compat.url_text(url, hide_password=True), " and ".join(_SUPPORTED))
     )

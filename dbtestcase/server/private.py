@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: started, guarded, and gone when this process is gone.
+"""Starts a PostgreSQL server of our own, which is gone when this process is gone.
 
 The server is started by a guard, a small shell process that waits for the end of its standard
 input. Only this process holds the other end of that pipe, so the guard wakes up however this
@@ -85,11 +85,26 @@ class PrivateServer:
         self.username = username
         self.directory = ""  # until the guard has made it
         try:
-            self._guard = self._start_guard(account)
+            guard: Any = subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, "dbtestcase-guard", _base(account), username],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                universal_newlines=True,
+                start_new_session=True,
+                **run_options(account),
+            )
         except OSError as error:
             raise ServerError("cannot start a private PostgreSQL server: %s" % error) from error
+        self._guard = guard
         try:
-            self.directory = self._told_directory()
+            self.directory = self._guard.stdout.readline().strip()
+            if not self.directory:
+                raise ServerError(
+                    "cannot start a private PostgreSQL server: it found no room for its"
+                    " directory.\n"
+                    "  Set TMPDIR to a short path that everybody may write to.\n" + REMEDY
+                )
             self._start(found, account, settings)
             self._await_start(found, began)
         except BaseException:
@@ -119,26 +134,6 @@ class PrivateServer:
         """Leave the server, in a forked child, to the process that started it."""
         self._guard.stdin.close()  # or the server would live as long as the child
         self._guard.returncode = 0  # not our child: nothing to wait for, nothing to warn about
-
-    def _start_guard(self, account: Optional[Account]) -> Any:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "dbtestcase-guard", _base(account), self.username],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True,
-            start_new_session=True,
-            **run_options(account),
-        )
-
-    def _told_directory(self) -> str:
-        directory: str = self._guard.stdout.readline().strip()
-        if not directory:
-            raise ServerError(
-                "cannot start a private PostgreSQL server: it found no room for its directory.\n"
-                "  Set TMPDIR to a short path that everybody may write to.\n" + REMEDY
-            )
-        return directory
 
     def _start(
         self, found: Binaries, account: Optional[Account], settings: Mapping[str, object]
@@ -212,16 +207,14 @@ def _suits(base: str, account: Optional[Account]) -> bool:
 
 
 def _write_settings(directory: str, settings: Mapping[str, object]) -> None:
+    """Write values as PostgreSQL's configuration file has them between quotes."""
     own = {"unix_socket_directories": directory, "port": PORT}
     with open(os.path.join(directory, "settings"), "w", encoding="utf-8") as file:
         for name, value in {**settings, **own}.items():
-            file.write("%s = '%s'\n" % (name, _setting_text(value)))
+            text = str(value)
+            if isinstance(value, bool):
+                text = "on" if value else "off"
+            for character, written in (("\\", "\\\\"), ("'", "''"), ("\n", "\\n")):
+                text = text.replace(character, written)
+            file.write("%s = '%s'\n" % (name, text))
     os.chmod(file.name, 0o644)
-
-
-def _setting_text(value: object) -> str:
-    """Return a value as PostgreSQL's configuration file writes it between quotes."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    text = str(value).replace("\\", "\\\\").replace("'", "''")
-    return text.replace("\n", "\\n")

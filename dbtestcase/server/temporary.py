@@ -1,4 +1,4 @@
-"""A PostgreSQL server that lives as long as the suite."""
+"""Gives the URL of a PostgreSQL server for tests: one that runs already, or one of our own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import re
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, Hashable, Mapping, NamedTuple, Optional, TextIO
+from typing import Any, Callable, Dict, Hashable, List, Mapping, NamedTuple, Optional, TextIO
 
-from .. import _compat
-from ..errors import ConfigurationError
+import sqlalchemy as sa
+from sqlalchemy.engine.url import URL, make_url
+from sqlalchemy.pool import NullPool
+
+from .. import _compat, dialects
+from ..contracts import Administration
+from ..errors import ConfigurationError, ServerError
 from .private import PrivateServer
-from .urls import VARIABLE, existing_url, private_url
 
+VARIABLE = "DBTESTCASE_POSTGRESQL_URL"
+CONNECT_SECONDS = 4
 DEFAULT_DATABASE = "test"
 PARENT_SECONDS = 0.5  # between two looks at whether the parent of the command is still there
 
@@ -27,6 +33,23 @@ FAST_SETTINGS: Dict[str, object] = {
     "max_prepared_transactions": 10,
 }
 OWN_SETTINGS = ("data_directory", "port", "unix_socket_directories")
+
+
+class Server(NamedTuple):
+    """How an error names a server, and what to do when it does not answer."""
+
+    words: str
+    remedy: str
+
+
+EXISTING = Server(
+    "the PostgreSQL server that %s names" % VARIABLE,
+    "Start that server, or correct the variable, or unset it: a private server is started then.",
+)
+PRIVATE = Server(
+    "the private PostgreSQL server of this process",
+    "It has ended since it was started, or its settings let nobody in.",
+)
 
 
 class Options(NamedTuple):
@@ -73,9 +96,15 @@ def temporary_postgresql(**options: Any) -> str:
     existing = os.environ.get(VARIABLE)
     with _lock:
         if existing:
-            return existing_url(existing, chosen.database, drivername, DEFAULT_DATABASE)
-        server = _private_server(chosen)
-        return private_url(server.url(drivername, chosen.database or DEFAULT_DATABASE))
+            return _existing_url(existing, chosen.database, drivername)
+        settings = {**FAST_SETTINGS, **chosen.settings}
+        texts = tuple(sorted((name, str(value)) for name, value in settings.items()))
+        key = (chosen.binaries, chosen.username, texts)
+        if key not in _servers:
+            _servers[key] = PrivateServer(chosen.binaries, settings, chosen.username)
+        url = _servers[key].url(drivername, chosen.database or DEFAULT_DATABASE)
+        _create_database(make_url(url), ["postgres"], PRIVATE)
+        return url
 
 
 def serve(
@@ -107,16 +136,6 @@ def stop_servers() -> None:
             _servers.popitem()[1].stop()
 
 
-def _private_server(options: Options) -> PrivateServer:
-    """Return the server for these options, started at the first call."""
-    settings = {**FAST_SETTINGS, **options.settings}
-    texts = tuple(sorted((name, str(value)) for name, value in settings.items()))
-    key = (options.binaries, options.username, texts)
-    if key not in _servers:
-        _servers[key] = PrivateServer(options.binaries, settings, options.username)
-    return _servers[key]
-
-
 def _checked(options: Dict[str, Any]) -> Options:
     unknown = sorted(set(options) - set(Options._fields))
     if unknown:
@@ -137,6 +156,84 @@ def _checked(options: Dict[str, Any]) -> Options:
                 " or one that the server chooses itself (%s)." % (name, ", ".join(OWN_SETTINGS))
             )
     return chosen
+
+
+# --- the server's databases ----------------------------------------------------------------------
+
+
+def _existing_url(text: str, database: Optional[str], drivername: str) -> str:
+    """Return the URL of a server that runs already, once it has answered.
+
+    :param text: the URL; a database in it is taken as it is.
+    :param database: another database on that server, created when missing.
+    :param drivername: what to write for a plain ``postgresql``, so that its driver is installed.
+    """
+    example = "postgresql://user:password@host/database"
+    try:
+        url = make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        # the text of the error, and the value itself, may show a password
+        raise ConfigurationError("%s is not a URL such as %s." % (VARIABLE, example)) from None
+    if url.drivername.split("+")[0] != "postgresql":
+        raise ConfigurationError(
+            "%s does not name a PostgreSQL server: %s\n  Write it like %s."
+            % (VARIABLE, _shown(url), example)
+        )
+    if url.drivername == "postgresql":
+        url = _compat.url_with(url, drivername=drivername)
+    own = url.database
+    wanted = database or (None if own else DEFAULT_DATABASE)
+    if wanted:
+        url = _compat.url_with(url, database=wanted)
+        _create_database(url, [own, "postgres", wanted], EXISTING)
+    else:
+        _connect(url, [own, "postgres"], EXISTING).close()
+    return _compat.url_text(url)
+
+
+def _create_database(url: URL, databases: List[Optional[str]], server: Server) -> None:
+    connection = _connect(url, databases, server)
+    try:
+        connection.ensure_database(str(url.database))
+    except Exception as error:
+        raise ServerError(
+            'cannot create the database "%s" on %s, %s: %s\n'
+            "  Create it by hand, or connect as a role that may (CREATEDB)."
+            % (url.database, server.words, _shown(url), str(error).strip())
+        ) from None
+    finally:
+        connection.close()
+
+
+def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Administration:
+    """Return a connection to the first of the databases that accepts one."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    first = None
+    limit = {"connect_timeout": CONNECT_SECONDS}
+    for database in filter(None, databases):
+        own = _compat.url_with(url, database=database)
+        try:
+            engine = sa.create_engine(own, poolclass=NullPool, connect_args=limit)
+        except (ImportError, sa.exc.ArgumentError) as error:  # the latter for an unknown driver
+            raise ConfigurationError("cannot use %s: %s" % (_shown(own), error)) from None
+        try:
+            return dialects.of_engine(engine).administer(engine)
+        except Exception as error:  # every driver has its own
+            first = first or error
+        if time.monotonic() > deadline:
+            break  # a server that was silent will be silent again
+    raise ServerError(
+        "cannot reach %s, %s: %s\n  %s"
+        % (server.words, _shown(url), str(first).strip(), server.remedy)
+    )
+
+
+def _shown(url: URL) -> str:
+    """Return a URL for people: no password, not even in its query."""
+    return re.sub(r"(?<=password=)[^&]*", "***", _compat.url_text(url, hide_password=True))
+
+
+# --- the end of the process ----------------------------------------------------------------------
 
 
 def _after_fork() -> None:

@@ -1,26 +1,22 @@
-"""PostgreSQL: how its databases are identified, emptied, remembered and restored."""
+"""Keeps the contract of a dialect for PostgreSQL: every member of it, each led to its room."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
-from ... import _compat
-from ...contracts import Identity, OuterConnection
+from ... import _compat, contracts
+from ...contracts import Dialect, Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
+from . import claims, sessions
+from .administration import Server
 from .catalog import dump, properties, restore_properties
-from .claims import claim as claiming
-from .claims.copying import Copier, NotCopied
-from .claims.databases import create_like, ensure_database, siblings
-from .claims.kept import copies
 from .drop import drop_everything, installed_extensions, inventory
 from .outer import PostgreSQLOuterConnection
 from .proof import COUNTING
 from .reset import Baseline
-from .sessions import identifying
-from .sessions.control import Control
 
-INSUFFICIENT_PRIVILEGE = "42501"
-MAINTENANCE = "postgres"  # a database that servers have, for work on others
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 _MAY_NOT_CREATE = """\
 the database "{0}" does not exist, and the role "{1}" may not create it. Nothing was touched.
@@ -28,7 +24,7 @@ the database "{0}" does not exist, and the role "{1}" may not create it. Nothing
   or allow it to, once for all: ALTER ROLE "{1}" CREATEDB"""
 
 
-class PostgreSQL:
+class PostgreSQL(Dialect, contracts.Family):
     """One PostgreSQL database and the connection that clears it.
 
     :param engine: an engine on the database.
@@ -36,89 +32,30 @@ class PostgreSQL:
     :param lock_timeout: seconds that a statement may wait for a lock.
     """
 
+    maintenance = "postgres"
+
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
+        self.lock_timeout = lock_timeout
         self._found: Any = None  # the extensions and properties before the first drop
         COUNTING.subscribe()
-        self.control = Control(engine, lock_timeout)
-        found = identifying.identity_of(self.control)
-        if found.key != identity.key:
-            self.close()
-            raise UnsafeDatabaseError(
-                "%r does not always lead to the same database: first to %s, then to %s. Nothing was"
-                " touched." % (engine, identity.label, found.label)
-            )
+        self.control: sessions.Control = sessions.connect(engine, identity, lock_timeout)
 
-    @staticmethod
-    def outer(engine: Any) -> OuterConnection:
-        """Return a connection like those of an engine for outer transactions."""
-        return PostgreSQLOuterConnection(engine)
+    # --- where an engine leads -------------------------------------------------------------------
 
     @staticmethod
     def identify(engine: Any) -> Identity:
         """Ask a live connection of the engine where it leads; its URL is no witness."""
-        return identifying.identify(engine)
-
-    @staticmethod
-    def identify_anew(engine: Any) -> Identity:
-        """Ask where a new connection leads, made beside the pool."""
-        return identifying.identify_anew(engine)
-
-    def remember(self, lost: "PostgreSQL") -> None:
-        """Go on with what was found in this very database over a connection that was lost."""
-        if lost.identity.key[-1] == self.identity.key[-1]:
-            self._found = lost._found
-
-    def claim(self, copier: int = 0) -> bool:
-        """Take the database for this run until it ends; false where another run has it.
-
-        :param copier: the backend by which this run itself has been copying it.
-        """
-        return claiming.claim(self.control, copier)
-
-    def holder(self) -> Optional[str]:
-        """Return a line about the run that has the database."""
-        return claiming.holder(self.control)
-
-    def can_lead(self, engine: Any) -> bool:
-        """Tell whether the connections of an engine can be led to another database."""
-        return claiming.can_lead(engine)
-
-    def create_sibling(self, name: str) -> Optional[bool]:
-        """Create a database like this one; ``None`` where it is missing and may not be made."""
-        try:
-            return create_like(self.control, name)
-        except Exception as error:
-            if _compat.sqlstate(error) == INSUFFICIENT_PRIVILEGE:
-                return None
-            raise
+        return sessions.identify(engine)
 
     @classmethod
-    def create_configured(cls, engine: Any, error: BaseException, allowed: Any) -> Optional[str]:
-        """Create the database that an engine is configured for, if that is all that is missing.
-
-        :param error: what the attempt to connect said.
-        :param allowed: tells whether a database of a name may be made.
-        :return: the name of the created database, or ``None``.
-        :raises ServerError: if the role may not create it.
-        """
-        name = cls.missing(engine, error)
-        if name is None or not allowed(name):
-            return None
-        control = cls.beside(engine, MAINTENANCE)
-        try:
-            ensure_database(control, name)
-        except Exception as refused:
-            if _compat.sqlstate(refused) != INSUFFICIENT_PRIVILEGE:
-                raise
-            raise ServerError(_MAY_NOT_CREATE.format(name, control.parts["username"])) from refused
-        finally:
-            control.close()
-        return name
+    def identify_anew(cls, engine: Any) -> Identity:
+        """Ask where a new connection leads, made beside the pool."""
+        return sessions.identify_anew(engine)
 
     @staticmethod
     def missing(engine: Any, error: BaseException) -> Optional[str]:
-        """Return the name of the database that an engine is configured for, if it is not there."""
+        """Return the name of an engine's database, if an attempt to connect says it is missing."""
         name = engine.url.database
         return str(name) if name and PostgreSQL.is_missing(error, name) else None
 
@@ -128,78 +65,71 @@ class PostgreSQL:
         # A driver has no code for an error at connecting; the server's own word is in the text.
         return 'database "%s" does not exist' % name in str(error)
 
-    @staticmethod
-    def beside(engine: Any, name: str) -> Control:
-        """Return a connection to another database of an engine's server."""
-        with claiming.leading_to(engine, name):
-            return Control(engine)
+    @classmethod
+    def create_configured(
+        cls, engine: Any, error: BaseException, allowed: Callable[[str], bool]
+    ) -> Optional[str]:
+        """Create the database that an engine is configured for, if that is all that is missing.
 
-    def sibling(self, engine: Any, name: str, created: bool) -> "PostgreSQL":
-        """Return another database of the server; one just created gets this one's extensions."""
-        with claiming.leading_to(engine, name):
-            identity = self.identify_anew(engine)
-            if identity.name != name:
-                raise UnsafeDatabaseError(
-                    'a connection to "%s" led to %s. Nothing was touched.' % (name, identity.label)
-                )
-            made = PostgreSQL(engine, identity, self.lock_timeout)
-        if created:
-            made._found = (installed_extensions(self.control), properties(made.control))
-        return made
-
-    def copier(self, engine: Any, name: str) -> Copier:
-        """Return what copies this database to another one of the server.
-
-        :raises NotCopied: if the connections of the engine cannot be led elsewhere.
+        :raises ServerError: if the role may not create it.
         """
-        if not self.can_lead(engine):
-            raise NotCopied("a creator makes the connections of the engine: they lead nowhere else")
-        control = self.beside(engine, MAINTENANCE)
-        return Copier(control, self.control, self.identity.key[-1], name)
+        name = cls.missing(engine, error)
+        if name is None or not allowed(name):
+            return None
+        server = cls.administer(engine, cls.maintenance)
+        try:
+            server.ensure_database(name)
+        except Exception as refused:
+            if _compat.sqlstate(refused) != _INSUFFICIENT_PRIVILEGE:
+                raise
+            role = server.control.parts["username"]
+            raise ServerError(_MAY_NOT_CREATE.format(name, role)) from refused
+        finally:
+            server.close()
+        return name
 
-    def siblings(self) -> List[str]:
-        """Return the names of this database and of its numbered siblings on the server."""
-        return siblings(self.control, self.identity.name)
+    @staticmethod
+    def administer(engine: Any, database: Optional[str] = None) -> Server:
+        """Connect to the server of an engine, for what is done beside a run."""
+        if database is None:
+            return Server(sessions.Control(engine))
+        with claims.leading_to(engine, database):
+            return Server(sessions.Control(engine))
 
-    def kept(self) -> List[str]:
-        """Return the names of what is kept of failed tests of this database and its siblings."""
-        return [each.name for each in copies(self.control, self.siblings())]
+    @staticmethod
+    def outer(engine: Any) -> OuterConnection:
+        """Return a connection like those of an engine for outer transactions."""
+        return PostgreSQLOuterConnection(engine)
 
-    def lead_here(self, engine: Any) -> Callable[[], None]:
-        """Lead an engine's new connections to this database; return what takes it back."""
-        return claiming.lead_to(engine, self.identity.name)
-
-    @property
-    def lock_timeout(self) -> float:
-        """Seconds that a statement may wait for a lock."""
-        return self.control.lock_timeout
+    # --- the connection that clears --------------------------------------------------------------
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Bound the waits of the control connection, where the bound has changed."""
-        if seconds != self.control.lock_timeout:
-            self.control.lock_timeout = seconds
-            self.control.settle()
-
-    def forget_connections(self, engines: Iterable[Any]) -> None:
-        """Let the pools start anew: types and plans that connections remember are gone."""
-        for engine in engines:
-            engine.dispose()
+        """Bound the waits of the control connection."""
+        self.lock_timeout = self.control.lock_timeout = seconds
+        self.control.settle()
 
     @property
     def alive(self) -> bool:
-        """Whether the control connection can still be used in this process."""
-        return self.control.alive
+        """Whether the control connection is open, and this process's, not of one that forked."""
+        return self.control.process == os.getpid() and not self.control.dbapi.closed
 
     @property
     def lost(self) -> bool:
         """Whether the control connection was this process's and has ended."""
-        return self.control.lost
+        return self.control.process == os.getpid() and bool(self.control.dbapi.closed)
+
+    def remember(self, lost: "PostgreSQL") -> None:
+        """Go on with what was found in this very database over a connection that was lost."""
+        if lost.identity.key[-1] == self.identity.key[-1]:
+            self._found = lost._found
 
     def close(self) -> None:
         """Close the control connection, and leave the database to the next run at once."""
         if self.alive:
-            claiming.release(self.control)
+            claims.release(self.control)
         self.control.close()
+
+    # --- how it is emptied, remembered and restored ----------------------------------------------
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
@@ -225,20 +155,89 @@ class PostgreSQL:
             )
         return dropped
 
-    def dump(self) -> List[str]:
-        """Return the lines of a dump of the database, for comparing."""
-        return dump(self.control.dbapi)
+    def forget_connections(self, engines: Iterable[Any]) -> None:
+        """Let the pools start anew: types and plans that connections remember are gone."""
+        for engine in engines:
+            engine.dispose()
 
     def take_baseline(self, schema: Optional[Baseline] = None) -> Baseline:
         """Remember the catalog, the rows and the sequences as they are now."""
         return Baseline.take(self.control, schema=schema)
 
     def restore(self, baseline: Baseline, make_way: Callable[[], None]) -> Optional[str]:
-        """Make rows and sequences equal to the base line; return what stands against it.
-
-        :param make_way: called before where others have a transaction open.
-        """
+        """Make rows and sequences equal to the base line; return what stands against it."""
         return baseline.restore(self.control, make_way)
 
+    def dump(self) -> List[str]:
+        """Return the lines of a dump of the database, for comparing."""
+        return dump(self.control.dbapi)
 
-DIALECT = PostgreSQL
+    def copier(self, engine: Any, name: str) -> claims.Copier:
+        """Return what copies this database to another one of the server.
+
+        :raises NotCopied: if the connections of the engine cannot be led elsewhere.
+        """
+        if not self.can_lead(engine):
+            raise claims.NotCopied(
+                "a creator makes the connections of the engine: they lead nowhere else"
+            )
+        control = self.administer(engine, self.maintenance).control
+        return claims.Copier(control, self.control, self.identity.key[-1], name)
+
+    # --- what runs have beside it ----------------------------------------------------------------
+
+    @property
+    def family(self) -> "PostgreSQL":
+        """This very object tells runs apart and knows the siblings."""
+        return self
+
+    @property
+    def administration(self) -> Server:
+        """What is done beside a run, over the control connection."""
+        return Server(self.control)
+
+    def claim(self, copier: int = 0) -> bool:
+        """Take the database for this run until it ends; false where another run has it."""
+        return claims.claim(self.control, copier)
+
+    def holder(self) -> Optional[str]:
+        """Return a line about the run that has the database."""
+        return claims.holder(self.control)
+
+    def can_lead(self, engine: Any) -> bool:
+        """Tell whether the connections of an engine can be led to another database."""
+        return claims.can_lead(engine)
+
+    def lead_here(self, engine: Any) -> Callable[[], None]:
+        """Lead an engine's new connections to this database; return what takes it back."""
+        return claims.lead_to(engine, self.identity.name)
+
+    def create_sibling(self, name: str) -> Optional[bool]:
+        """Create a database like this one; ``None`` where it is missing and may not be made."""
+        try:
+            return claims.create_like(self.control, name)
+        except Exception as error:
+            if _compat.sqlstate(error) == _INSUFFICIENT_PRIVILEGE:
+                return None
+            raise
+
+    def sibling(self, engine: Any, name: str, created: bool) -> "PostgreSQL":
+        """Return another database of the server; one just created gets this one's extensions."""
+        with claims.leading_to(engine, name):
+            identity = self.identify_anew(engine)
+            if identity.name != name:
+                raise UnsafeDatabaseError(
+                    'a connection to "%s" led to %s. Nothing was touched.' % (name, identity.label)
+                )
+            made = PostgreSQL(engine, identity, self.lock_timeout)
+        if created:
+            made._found = (installed_extensions(self.control), properties(made.control))
+        return made
+
+    def siblings(self) -> List[str]:
+        """Return the names of this database and of its numbered siblings on the server."""
+        return claims.siblings(self.control, self.identity.name)
+
+    def kept(self) -> List[str]:
+        """Return the names of what is kept of failed tests of this database and its siblings."""
+        return [each.name for each in claims.copies(self.control, self.siblings())]

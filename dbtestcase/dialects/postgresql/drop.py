@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
 from .catalog import Extensions, FoundObject, find_objects, installed_extensions, inventory
-from .sessions.control import Control
+from .sessions import Control, quoted
 
 __all__ = ["drop_everything", "installed_extensions", "inventory"]
 
@@ -33,6 +33,8 @@ SELECT has_database_privilege(current_database(), 'CREATE')
  WHERE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public')
 """
 
+_HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+
 # As initdb makes it. Before PostgreSQL 15 it belongs to the superuser of initdb, so that an
 # ordinary role can only have it for itself.
 _PUBLIC_COMMENT = "COMMENT ON SCHEMA public IS 'standard public schema'"
@@ -56,7 +58,7 @@ def drop_everything(
     Each batch is a transaction of its own. Nothing is dropped or emptied through a foreign table
     or server, and no publisher is asked. The schema ``public`` stays, or is made again.
 
-    :param control: the connection that drops; safeguard.py has checked where it leads.
+    :param control: the connection that drops; it was checked where that leads.
     :param extensions: what should be installed: others are dropped and missing ones created; by
         default extensions are left as they are.
     :return: kinds and identities of what was dropped, as :func:`inventory` gives them.
@@ -64,113 +66,82 @@ def drop_everything(
     :raises Exception: the driver's errors, where a lock was not to be had in time, where a
         deadlock came back three times, or where the connection was lost.
     """
-    _rename_public_back(control)
+    for (name,) in control.execute(_RENAMED_PUBLIC):
+        # Renamed back, it keeps owner, privileges, comment and extensions.
+        _run(["ALTER SCHEMA %s RENAME TO public" % name], control)
     found = dropped = find_objects(control, extensions)
     for _ in range(_PASSES):
         if not found:
             break
-        refused = _run([one.statement for one in found], control)
+        refused: Dict[str, Exception] = {}
+        for start in range(0, len(found), _BATCH):
+            batch = found[start : start + _BATCH]
+            refused.update(_run([one.statement for one in batch], control))
         before, found = found, find_objects(control, extensions)
         if set(before) <= set(found):
             break
     if found:
-        raise ConfigurationError(_left_words(control, found, refused))
-    _create_public(control)
-    _create_extensions(control, extensions or {})
-    return [(one.kind, one.identity) for one in dropped]
-
-
-def _run(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
-    """Run statements in batches and return those that were refused."""
-    refused: Dict[str, Exception] = {}
-    for start in range(0, len(statements), _BATCH):
-        refused.update(_run_batch(statements[start : start + _BATCH], control))
-    return refused
-
-
-def _run_batch(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
-    """Run statements in one transaction; where that fails, each half in one of its own."""
-    try:
-        _execute(";\n".join(statements), control)
-    except Exception as error:
-        state = _compat.sqlstate(error)
-        if state is None or state.startswith(_NOT_ABOUT_OBJECTS):
-            raise
-        if len(statements) == 1:
-            return {statements[0]: error}
-        middle = len(statements) // 2
-        refused = _run_batch(statements[:middle], control)
-        refused.update(_run_batch(statements[middle:], control))
-        return refused
-    return {}
-
-
-def _execute(sql: str, control: Control) -> None:
-    for last_time in (False, False, True):
-        try:
-            control.execute(sql)
-            return
-        except Exception as error:
-            if last_time or _compat.sqlstate(error) != _DEADLOCK:
-                raise
-
-
-def _rename_public_back(control: Control) -> None:
-    """Rename what was schema ``public``: it keeps owner, privileges, comment and extensions."""
-    for (name,) in control.execute(_RENAMED_PUBLIC):
-        _run_batch(["ALTER SCHEMA %s RENAME TO public" % name], control)
-
-
-def _create_public(control: Control) -> None:
+        raise ConfigurationError(_what_is_left(control, found, refused))
     for (may_create,) in control.execute(_MAY_CREATE_PUBLIC):
         if may_create:
             new = control.server_version >= 150000
             control.execute(";\n".join(_PUBLIC if new else _PUBLIC_BEFORE_15))
+    if extensions:
+        _create_extensions(control, extensions)
+    return [(one.kind, one.identity) for one in dropped]
+
+
+def _run(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
+    """Run statements in one transaction; where that fails, each half in one of its own.
+
+    :return: those that were refused.
+    """
+    for last_time in (False, False, True):
+        try:
+            control.execute(";\n".join(statements))
+            return {}
+        except Exception as error:
+            failure = error
+            if _compat.sqlstate(error) != _DEADLOCK or last_time:
+                break
+    state = _compat.sqlstate(failure)
+    if state is None or state.startswith(_NOT_ABOUT_OBJECTS):
+        raise failure
+    if len(statements) == 1:
+        return {statements[0]: failure}
+    middle = len(statements) // 2
+    refused = _run(statements[:middle], control)
+    refused.update(_run(statements[middle:], control))
+    return refused
 
 
 def _create_extensions(control: Control, extensions: Extensions) -> None:
     installed = installed_extensions(control)
     for name in sorted(set(extensions) - set(installed)):
-        place = extensions[name]
+        statement, place = "CREATE EXTENSION IF NOT EXISTS %s" % quoted(name), extensions[name]
         try:
-            for statement in _create_extension(control, name, place):
-                control.execute(statement)
+            if place is not None:
+                schema, version = map(quoted, place)
+                if not control.execute(_HAS_SCHEMA, [place[0]]):
+                    control.execute("CREATE SCHEMA %s" % schema)
+                statement += " SCHEMA %s VERSION %s" % (schema, version)
+            control.execute(statement + " CASCADE")
         except Exception as error:
             if _compat.sqlstate(error) is None:
                 raise
             raise ConfigurationError(
                 "the extension {0} is gone from database {1} and cannot be created again: {2}.\n"
                 "  Let a role that may run: CREATE EXTENSION {0}".format(
-                    _quoted(name), _database(control), _first_line(error)
+                    quoted(name), '"%s"' % control.name, _first_line(error)
                 )
             ) from error
-
-
-def _create_extension(
-    control: Control, name: str, place: Optional[Tuple[str, str]]
-) -> Iterable[str]:
-    if place is None:
-        return ["CREATE EXTENSION IF NOT EXISTS %s CASCADE" % _quoted(name)]
-    schema, version = map(_quoted, place)
-    schemas = control.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [place[0]])
-    create_schema = [] if schemas else ["CREATE SCHEMA %s" % schema]
-    create = "CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s CASCADE"
-    return create_schema + [create % (_quoted(name), schema, version)]
-
-
-def _quoted(name: str) -> str:
-    return '"%s"' % name.replace('"', '""')
-
-
-def _database(control: Control) -> str:
-    return '"%s"' % control.execute("SELECT current_database()")[0][0]
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def _left_words(
+def _what_is_left(
     control: Control, found: Sequence[FoundObject], refused: Dict[str, Exception]
 ) -> str:
     ((role,),) = control.execute("SELECT current_user")
@@ -187,7 +158,7 @@ def _left_words(
         "cannot drop everything in %s as role %s, %d left:\n%s\n"
         "  Drop them as %s, or let the tests connect as a role that may."
         % (
-            _database(control),
+            '"%s"' % control.name,
             role,
             len(found),
             "\n".join(lines),

@@ -17,7 +17,7 @@ from ... import _compat
 from ...connections import ignore
 from ...contracts import BASE_SAVEPOINT
 from ...errors import ConfigurationError
-from .sessions.settings import Settings
+from .sessions import Settings
 
 
 class PostgreSQLOuterConnection:

@@ -52,7 +52,7 @@ from ...connections import (
     row_verb,
     savepoint_of,
 )
-from .sessions.control import Control
+from .sessions import Control
 
 __all__ = ["COUNTING", "LEDGER", "Proof"]
 

@@ -1,4 +1,4 @@
-"""SQLite: a reset copies the pages of the base line back over the database.
+"""Keeps the contract of a dialect for SQLite: a reset copies the base line back over the database.
 
 The backup interface carries everything that a file holds, so there is nothing to find out, drop
 or empty: https://www.sqlite.org/backup.html
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sqlite3
+import tempfile
 import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ... import _compat
-from ...contracts import Identity, OuterConnection
+from ...contracts import Dialect, Identity, OuterConnection
 from ...errors import BlockedDatabaseError, UnsafeDatabaseError
-from .copying import Copier
 from .outer import SQLiteOuterConnection
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
@@ -36,15 +37,49 @@ class Baseline:
         self.copy.close()
 
 
-class SQLite:
+class Copier:
+    """Copies a database to a file: beside its own, or where temporary files are.
+
+    :param identity: which database it is.
+    :param connected: gives a context manager that lends a connection of the driver to it.
+    :param name: what the file is called, without the ending.
+    """
+
+    pid = 0  # no backend does it
+
+    def __init__(self, identity: Identity, connected: Callable[[], Any], name: str) -> None:
+        folder = tempfile.gettempdir() if identity.private else identity.place
+        ending = os.path.splitext(identity.name)[1] or ".db"
+        self._connected = connected
+        stem = os.path.splitext(identity.name)[0]
+        name = name.replace(identity.name, stem, 1).replace(":", "")
+        self._path = os.path.join(folder, name + ending)
+
+    def copy(self, test: str, base: str) -> List[str]:
+        """Copy the database in place of an earlier copy of this name.
+
+        :param test: the test that the copy is kept of; its name is in the file's.
+        :param base: the configured database; its name is in the file's, too.
+        :return: how to get at the copy: its path, and a command.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._path)
+        with contextlib.closing(sqlite3.connect(self._path)) as copy:
+            with self._connected() as connection:
+                connection.backup(copy)
+        return [self._path, "sqlite3 " + shlex.quote(self._path)]
+
+    def close(self) -> None:
+        """Do nothing: the file is closed."""
+
+
+class SQLite(Dialect):
     """One SQLite database; a connection of its own to a file, the engine's one to memory.
 
     :param engine: an engine on the database.
     :param identity: what :meth:`identify` said of it.
     :param lock_timeout: seconds to wait for the locks of others.
     """
-
-    control = None  # nothing tells who has a file locked
 
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
@@ -55,24 +90,15 @@ class SQLite:
         self._file = _file_of(identity)
         # What the database is known to equal, and since which commit of another connection.
         self._equal_to: Tuple[Optional[Baseline], Optional[int]] = (None, None)
-        self._require_same_file()
+        if self._fairy is not None:
+            found = _identity(engine, _compat.dbapi_connection(self._fairy))
+            if found.key != identity.key:
+                self.close()
+                raise UnsafeDatabaseError(
+                    "%r does not always lead to the same database: first to %s, then to %s. Nothing"
+                    " was touched." % (engine, identity.label, found.label)
+                )
         self.set_lock_timeout(lock_timeout)
-
-    def _require_same_file(self) -> None:
-        if self._fairy is None:
-            return
-        found = _identity(self._engine, _compat.dbapi_connection(self._fairy))
-        if found.key != self.identity.key:
-            self.close()
-            raise UnsafeDatabaseError(
-                "%r does not always lead to the same database: first to %s, then to %s. Nothing was"
-                " touched." % (self._engine, self.identity.label, found.label)
-            )
-
-    @staticmethod
-    def outer(engine: Any) -> OuterConnection:
-        """Return a connection of an engine for outer transactions."""
-        return SQLiteOuterConnection(engine)
 
     @staticmethod
     def identify(engine: Any) -> Identity:
@@ -83,27 +109,18 @@ class SQLite:
         finally:
             fairy.close()
 
-    def claim(self) -> bool:
-        """Say that the database is this run's: a file has no server to ask who else has it."""
-        return True
-
     @staticmethod
-    def create_configured(engine: Any, error: BaseException, allowed: Any) -> Optional[str]:
-        """Do nothing: connecting creates the file."""
-        return None
-
-    @staticmethod
-    def missing(engine: Any) -> Optional[str]:
-        """Return the path of an engine's file if it is not there: connecting would create it."""
+    def would_create(engine: Any) -> Optional[Identity]:
+        """Return what :meth:`identify` would say of a file that is not there yet."""
         path = str(engine.url.database or ":memory:")
         if path == ":memory:" or path.startswith("file:") or os.path.exists(path):
             return None
-        return os.path.realpath(path)
+        return _identity_of(os.path.realpath(path))
 
     @staticmethod
-    def identity_of(path: str) -> Identity:
-        """Return what :meth:`identify` will say of a file."""
-        return _identity_of(os.path.realpath(path))
+    def outer(engine: Any) -> OuterConnection:
+        """Return a connection of an engine for outer transactions."""
+        return SQLiteOuterConnection(engine)
 
     def remember(self, lost: "SQLite") -> None:
         """Go on with what was found before the file was replaced: nothing is kept of it."""
@@ -120,8 +137,6 @@ class SQLite:
         if not self.identity.private:
             for engine in engines:
                 engine.dispose()
-
-    lost = False  # another file is another database
 
     @property
     def alive(self) -> bool:
@@ -252,6 +267,3 @@ def _file_of(identity: Identity) -> Optional[Tuple[int, int]]:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-DIALECT = SQLite

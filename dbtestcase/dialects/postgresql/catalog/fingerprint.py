@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
-from ..sessions.control import Control
-from ..sessions.transactions import Snapshot, all_over, one_snapshot, settled
+from ..sessions import Control, Snapshot, all_over, one_snapshot, settled
 
 # Ordinary work writes the first ones: statistics, large objects, which the base line looks after,
 # the state of subscriptions. The others say nothing of one database, or hold what is asked below.
@@ -196,11 +195,11 @@ class Fingerprint:
 
     def _remember(self, control: Control, snapshot: Snapshot) -> None:
         self._mark = snapshot.mark
-        ((self._parts,),) = control.run_prepared(self._sql, "text", self._mark)
+        ((self._parts,),) = control.execute(control.execution(self._sql, "text", self._mark))
 
     def _moved(self, control: Control) -> List[str]:
         """Return the names of the catalogs that were written."""
-        ((parts,),) = control.run_prepared(self._sql, "text", self._mark)
+        ((parts,),) = control.execute(control.execution(self._sql, "text", self._mark))
         together = zip(self._names, self._parts, parts)
         return [name for name, before, now in together if before != now]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..sessions.control import Control
+from ..sessions import Control
 
 # --- objects -------------------------------------------------------------------------------------
 

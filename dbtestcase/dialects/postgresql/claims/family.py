@@ -1,14 +1,38 @@
-"""A database and its numbered siblings: their sizes, who holds them, dropping unused ones."""
+"""Creates databases of a server, and lists and drops the numbered siblings of one."""
 
 from __future__ import annotations
 
 import re
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
-from ..sessions.control import Control
-from ..sessions.locks import LOCK
-from .claim import COPYING, copying
-from .kept import connected
+from .... import _compat
+from ....contracts import Member
+from ..catalog import properties
+from ..sessions import LOCK, Control, quoted
+from .claiming import COPYING, copying
+from .copying import drop_alone
+
+# Somebody is connected to the template, or creates a database of this name and was slow.
+_BUSY = ("55006", "55P03")
+
+# A template other than template1 is needed for another locale than it has.
+_LIKE = """
+WITH kind AS (
+    SELECT datname, format('ENCODING %L LC_COLLATE %L LC_CTYPE %L',
+                           pg_encoding_to_char(encoding), datcollate, datctype)
+           || CASE to_jsonb(d) ->> 'datlocprovider'
+              WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
+                                   coalesce(to_jsonb(d) ->> 'datlocale',
+                                            to_jsonb(d) ->> 'daticulocale'))
+              WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L',
+                                   to_jsonb(d) ->> 'datlocale')
+              ELSE '' END AS options
+      FROM pg_database d
+)
+SELECT CASE WHEN own.options <> usual.options THEN 'TEMPLATE template0 ' || own.options ELSE '' END
+  FROM kind own, kind usual
+ WHERE own.datname = current_database() AND usual.datname = 'template1'
+"""
 
 MAXIMUM = 1001  # the highest number that a run gives
 
@@ -31,16 +55,51 @@ SELECT DISTINCT ON (d.datname) d.datname::text,
 """.format(lock=LOCK, copying=COPYING)
 
 
-class Member(NamedTuple):
-    """One database of the family; the fields from ``pid`` on are about the run that has it."""
+def ensure_database(control: Control, name: str, options: str = "") -> bool:
+    """Create a database where there is none of this name.
 
-    name: str
-    bytes: Optional[int]  # None: this role may not know
-    sessions: int
-    pid: Optional[int]  # None: no run has it
-    application: Optional[str]
-    address: Optional[str]
-    seconds: Optional[float]
+    :param control: a connection to any database of the server.
+    :param name: the database; text longer than the server's limit is cut as the server cuts it.
+    :param options: what follows the name in the statement.
+    :return: whether it was created.
+    """
+    for last_time in (False, False, True):
+        if _exists(control, name):
+            return False
+        try:
+            control.execute("CREATE DATABASE %s %s" % (quoted(name), options))
+            return True
+        except Exception as error:
+            if _exists(control, name):
+                return False  # another process created it between our two statements
+            if last_time or _compat.sqlstate(error) not in _BUSY:
+                raise
+    return False
+
+
+def create_like(control: Control, name: str) -> bool:
+    """Create a database with the locale and the settings of the connected one, unless it is there.
+
+    :param control: a connection to the database that it is to be like.
+    :return: whether it was created.
+    """
+    ((options,),) = control.execute(_LIKE)
+    if not ensure_database(control, name, options):
+        return False
+    ((own,),) = control.execute("SELECT quote_ident(current_database())")
+    for made in properties(control):
+        for subject in ("ALTER DATABASE %s SET ", "IN DATABASE %s SET "):
+            if subject % own in made:
+                control.execute(made.replace(subject % own, subject % quoted(name), 1))
+    return True
+
+
+def _exists(control: Control, name: str) -> bool:
+    """Tell whether the server has a database of a name."""
+    return bool(control.execute("SELECT 1 FROM pg_database WHERE datname = %s::name", [name]))
+
+
+# --- siblings ------------------------------------------------------------------------------------
 
 
 def number_of(name: str, base: str) -> Optional[int]:
@@ -52,6 +111,18 @@ def number_of(name: str, base: str) -> Optional[int]:
     return number if 2 <= number <= MAXIMUM else None
 
 
+def siblings(control: Control, name: str) -> List[str]:
+    """Return the names of a database and of its numbered siblings: ``app_test``, ``app_test_2``.
+
+    :param control: a connection to any database of the server.
+    :param name: that of one of them.
+    """
+    names = [found for (found,) in control.execute("SELECT datname::text FROM pg_database")]
+    stem = re.sub(r"_\d+\Z", "", name)
+    base = stem if stem in names and number_of(name, stem) else name
+    return sorted(found for found in names if number_of(found, base))
+
+
 def members(control: Control, base: str) -> List[Member]:
     """Return a database and the siblings that are there, by their numbers.
 
@@ -59,12 +130,8 @@ def members(control: Control, base: str) -> List[Member]:
     :param base: the database that is configured.
     """
     names = [name for (name,) in control.execute(_NAMES) if number_of(name, base)]
-    found = _members(control, names)
+    found = [Member(*row) for row in control.execute(_MEMBERS, [names])]
     return sorted(found, key=lambda member: number_of(member.name, base) or 0)
-
-
-def _members(control: Control, names: List[str]) -> List[Member]:
-    return [Member(*row) for row in control.execute(_MEMBERS, [names])]
 
 
 def drop_unused(control: Control, name: str, base: str) -> Optional[str]:
@@ -83,19 +150,12 @@ def drop_unused(control: Control, name: str, base: str) -> Optional[str]:
         return "it is gone already"
     try:
         with copying(control, int(rows[0][0])):
-            return _drop_if_unused(control, name)
-    except Exception as error:  # of the driver: another role owns it, somebody has connected
+            found = control.execute(_MEMBERS, [[name]])
+            if not found:
+                return "it is gone already"
+            member = Member(*found[0])
+            if member.pid is not None:
+                return "a run has it"
+            return drop_alone(control, name, member.sessions)
+    except Exception as error:  # of the driver
         return str(error).strip().splitlines()[0]
-
-
-def _drop_if_unused(control: Control, name: str) -> Optional[str]:
-    found = _members(control, [name])
-    if not found:
-        return "it is gone already"
-    (member,) = found
-    if member.pid is not None:
-        return "a run has it"
-    if member.sessions:  # a look is enough; DROP would keep newcomers waiting for five seconds
-        return connected(member.sessions)
-    control.execute('DROP DATABASE "%s"' % name.replace('"', '""'))
-    return None

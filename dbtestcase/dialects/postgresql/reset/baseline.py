@@ -9,8 +9,7 @@ from .... import _compat
 from ....errors import BlockedDatabaseError
 from ..catalog import Fingerprint
 from ..proof import Proof
-from ..sessions.control import KEPT, Control
-from ..sessions.transactions import settled
+from ..sessions import KEPT, Control, settled
 from . import emptying
 from .rows import ALL, EXACT, LEFT_MARK, QUICK, Found, Rows, ask
 from .tables import Tables
@@ -45,7 +44,7 @@ class Baseline:
         :return: the new base line.
         :raises BlockedDatabaseError: if a transaction stays open in the database.
         """
-        replica = control.replica  # set before any transaction, whose rollback would unset it
+        replica = control.be_replica()
         if schema is not None and not schema.fingerprint.changes(control):
             fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
         else:

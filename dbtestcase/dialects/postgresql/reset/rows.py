@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..sessions.control import Control
-from ..sessions.transactions import Snapshot
+from ..sessions import Control, Snapshot
 from .tables import Sequence as SequenceFacts
 from .tables import Tables
 
@@ -287,7 +286,7 @@ def ask(control: Control, before: List[str], asks: List[str], others: bool = Fal
 
     :param others: whether the statements before asked for others.
     """
-    answers: List[Tuple[Any, ...]] = [control.run_together(before + asks[:1])[0]]
+    answers: List[Tuple[Any, ...]] = [control.execute(";\n".join(before + asks[:1]))[0]]
     answers += [control.execute(sql)[0] for sql in asks[1:]]
     sizes = {}
     for _, _, _, answer in answers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Set, Tuple
 
-from ..sessions.control import Control
+from ..sessions import Control
 
 # Bits of pg_trigger.tgtype.
 _ON_INSERT, _ON_DELETE, _ON_TRUNCATE = 4, 8, 32

@@ -6,9 +6,9 @@ Looked at before anything is locked; no look waits for anybody.
 from __future__ import annotations
 
 import time
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
-from ....contracts import Backend, InTheWay, Prepared
+from ....contracts import Backend, DatabaseSessions, InTheWay, Prepared
 
 #: The advisory lock by which a run has a database to itself: "dbst" and "test" in ASCII.
 LOCK = "(1684173939, 1952805748)"
@@ -112,16 +112,11 @@ SELECT p.gid FROM pg_catalog.pg_prepared_xacts p
 """
 
 
-class Sessions:
+class Sessions(DatabaseSessions):
     """What a connection can tell of the other sessions of its database, and do about them."""
 
-    def execute(self, sql: str, params: Optional[Sequence[Any]] = None) -> List[Tuple[Any, ...]]:
-        """Run a statement and return its rows."""
-        raise NotImplementedError
-
-    def run_prepared(self, sql: str) -> List[Tuple[Any, ...]]:
-        """Run a statement that is run before every test, and return its rows."""
-        raise NotImplementedError
+    execute: Callable[..., List[Tuple[Any, ...]]]
+    execution: Callable[..., str]
 
     def in_the_way(self, exclusive: bool = False) -> InTheWay:
         """Return what is in the way, and what a test may have forgotten; it waits for nothing.
@@ -136,7 +131,7 @@ class Sessions:
         sql = _IN_THE_WAY.format(
             first=_FIRST_USER_OID, modes=modes, reads=reads, keeps=_KEEPS, **_COMMON
         )
-        rows = self.run_prepared(sql)
+        rows = self.execute(self.execution(sql))
 
         def pids(word: Optional[str]) -> List[int]:
             return [pid for pid, gid in rows if pid is not None and gid == word]
@@ -154,7 +149,17 @@ class Sessions:
                 which="a.pid IN (%s)" % _listed(pids),
             )
         )
-        return [_backend(*row) for row in rows]
+        found = [Backend(*row) for row in rows]
+        return [
+            each._replace(
+                application=each.application or "",
+                query=each.query or "",
+                blocked_by=list(each.blocked_by or []),
+                held=list(each.held or []),
+                wanted=list(each.wanted or []),
+            )
+            for each in found
+        ]
 
     def advisory_holders(self) -> List[int]:
         """Return the pids of backends that hold an advisory lock of this database."""
@@ -208,10 +213,3 @@ def _listed(pids: List[int]) -> str:
 
 def _names(whose: str) -> str:
     return _NAMED.format(whose=whose, first=_FIRST_USER_OID, **_COMMON)
-
-
-def _backend(*row: Any) -> Backend:
-    pid, role, application, address, port, state, seconds, waits_for, query = row[:9]
-    lists = [list(array or []) for array in row[9:]]
-    found = (pid, role, application or "", address, port, state, seconds, waits_for, query or "")
-    return Backend(*found, *lists)

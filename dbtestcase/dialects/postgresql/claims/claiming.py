@@ -1,6 +1,7 @@
-"""Which run has a database to itself: the one that holds its advisory lock, until it ends.
+"""Claims a database for one run, and leads engines to another database than their own.
 
-The lock belongs to the control connection, so it is gone with its process, however that ended:
+A run has a database to itself as long as it holds the database's advisory lock. The lock belongs to
+the control connection, so it is gone with its process, however that ended:
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -14,8 +15,7 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 from sqlalchemy import event
 
 from .... import _compat
-from ..sessions.control import Control
-from ..sessions.locks import LOCK
+from ..sessions import LOCK, Control
 
 # Who copies a database may not be connected to it, and has this lock on its oid meanwhile.
 COPYING = 1685285488  # "dbcp" in ASCII
