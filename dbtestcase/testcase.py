@@ -35,8 +35,8 @@ from .declared import (
     resolve,
     target_of_class,
 )
-from .evidence import CheckedRuns, keep_queries, shows_queries
-from .strategies import strategy_of
+from .evidence import CheckedRuns, keep_queries, wanted_of
+from .strategies import Strategy, strategy_of
 
 
 class DatabaseMixin(CheckedRuns):
@@ -80,6 +80,7 @@ class DatabaseMixin(CheckedRuns):
     _dbtestcase_loaded: Dict[str, Any] = {}
     _dbtestcase_own: Optional[Target] = None
     _dbtestcase_target: Any = None
+    _dbtestcase_strategy: Strategy
 
     @classmethod
     def create_app(cls) -> Any:
@@ -108,6 +109,7 @@ class DatabaseMixin(CheckedRuns):
     def _dbtestcase_open_class(cls) -> None:
         leave_other_classes(cls)
         watch()
+        cls._dbtestcase_strategy = strategy_of(cls)
         target = class_target(cls)
         if target is None:
             return  # made by each test
@@ -118,7 +120,7 @@ class DatabaseMixin(CheckedRuns):
             case: Any = cls("runTest")  # type: ignore[call-arg]
             case._dbtestcase_own = case._dbtestcase_target = target
             resolve(case, target)
-            if strategy_of(cls).resets:
+            if cls._dbtestcase_strategy.resets:
                 case._dbtestcase_remove()
                 warn_of_leaks(case._dbtestcase_freed())
                 target.databases = case._dbtestcase_check(cls.__name__)
@@ -163,10 +165,12 @@ class DatabaseMixin(CheckedRuns):
             raise no_target(self)
         resolve(self, target)
         self._dbtestcase_remove()
-        warn_of_leaks(self._dbtestcase_freed())
+        left = self._dbtestcase_freed()
+        if left:
+            warn_of_leaks(left)
         databases = self._dbtestcase_databases = self._dbtestcase_check(name)
         leaving.append(partial(_pause, cls))
-        strategy = self._dbtestcase_strategy = strategy_of(cls)
+        strategy = self._dbtestcase_strategy
         if strategy.resets:
             self._dbtestcase_build(databases)
         if strategy.ends:
@@ -177,7 +181,8 @@ class DatabaseMixin(CheckedRuns):
             vars(self).setdefault(attribute, value)
         leaving.append(target.enter_context(self.push_app_context))
         leaving.append(self._dbtestcase_remove)
-        if shows_queries(self):
+        _, shows_queries = wanted_of(self)
+        if shows_queries:
             leaving.append(keep_queries(self))
         self._dbtestcase_ready = True
 
@@ -195,7 +200,8 @@ class DatabaseMixin(CheckedRuns):
             self._dbtestcase_target.remove_session()
 
     def _dbtestcase_freed(self) -> List[Leak]:
-        return free(self._dbtestcase_engines(), self._dbtestcase_target.scoped_sessions())
+        target = self._dbtestcase_target
+        return free(target.engines.values(), target.scoped_sessions())
 
     def _dbtestcase_free(self) -> None:
         left = self._dbtestcase_freed()
@@ -204,13 +210,15 @@ class DatabaseMixin(CheckedRuns):
         if left and self.leaks == "error":
             note_leaks(left)
             raise self.failureException(leak_text(left))  # type: ignore[attr-defined]
-        warn_of_leaks(left)
+        if left:
+            warn_of_leaks(left)
 
     def _dbtestcase_check(self, owner: str) -> List[CheckedDatabase]:
         allowed, bound = self.allowed_databases, self.lock_timeout
         names = (allowed,) if isinstance(allowed, str) else tuple(allowed)
         databases = check(self._dbtestcase_target, owner, names, bound)
-        begin_test(self._dbtestcase_engines(), owner, bound, controls_of(databases))
+        engines = self._dbtestcase_target.engines.values()
+        begin_test(engines, owner, bound, controls_of(databases))
         return databases
 
     def _dbtestcase_build(self, databases: List[CheckedDatabase]) -> None:

@@ -4,7 +4,7 @@
 committed in a database of its own; ``shown_queries.py`` adds its queries to what its failure says.
 """
 
-from .runs import CheckedRuns, shows_queries
+from .runs import CheckedRuns, wanted_of
 from .shown_queries import keep as keep_queries
 
-__all__ = ["CheckedRuns", "keep_queries", "shows_queries"]
+__all__ = ["CheckedRuns", "keep_queries", "wanted_of"]

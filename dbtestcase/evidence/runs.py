@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 import unittest
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from .. import events, where
 from ..errors import ConfigurationError
@@ -29,14 +29,12 @@ _OUTCOMES = {
 _FAILURES = ("addFailure", "addError", "addSubTest")
 
 
-def keeps_rows(case: Any) -> bool:
-    """Tell whether the rows of a test are to be kept if it fails."""
-    return bool(case.keep_failed or where.is_on(KEEP_FAILED))
-
-
-def shows_queries(case: Any) -> bool:
-    """Tell whether failures of a test are to show its queries."""
-    return bool(case.show_queries or where.is_on(SHOW_QUERIES))
+def wanted_of(case: Any) -> Tuple[bool, bool]:
+    """Tell whether a failure is to keep the rows of a test, and whether to show its queries."""
+    return (
+        bool(case.keep_failed or where.is_on(KEEP_FAILED)),
+        bool(case.show_queries or where.is_on(SHOW_QUERIES)),
+    )
 
 
 class CheckedRuns:
@@ -63,13 +61,13 @@ class CheckedRuns:
         name = self._testMethodName  # type: ignore[attr-defined]
         own = {each: vars(self)[each] for each in (name, "setUp") if each in vars(self)}
         self._dbtestcase_ready = False
-        is_kept = keeps_rows(self)
+        keeps_rows, shows_queries = wanted_of(self)
         setattr(self, name, _checked(self, getattr(self, name)))
         vars(self).pop(kept_rows.FAILED_PARTS, None)  # of an earlier run of the same test
-        if is_kept:
+        if keeps_rows:
             self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
         try:
-            is_watched = is_kept or shows_queries(self) or events.is_heard()
+            is_watched = keeps_rows or shows_queries or events.is_heard()
             if result is None or not is_watched:
                 return super().run(result)  # type: ignore[misc]
             with events.during(events.TEST, self):
@@ -99,10 +97,10 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
             try:
                 returned = await method(*args, **kwargs)
             except BaseException as error:
-                if keeps_rows(case) and not expected:
+                if wanted_of(case)[0] and not expected:
                     kept_rows.failed(case, error)
                 raise
-            if keeps_rows(case):
+            if wanted_of(case)[0]:
                 kept_rows.ended(case)
             return returned
 
@@ -117,10 +115,10 @@ def _checked(case: Any, method: Callable[..., Any]) -> Any:
             try:
                 returned = method(*args, **kwargs)
             except BaseException as error:
-                if keeps_rows(case) and not expected:
+                if wanted_of(case)[0] and not expected:
                     kept_rows.failed(case, error)
                 raise
-            if keeps_rows(case):
+            if wanted_of(case)[0]:
                 kept_rows.ended(case)
             return returned
 
@@ -143,7 +141,7 @@ def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except BaseException as error:
-            if keeps_rows(case):
+            if wanted_of(case)[0]:
                 kept_rows.failed(case, error)
             raise
 
@@ -184,7 +182,7 @@ class _WatchedResult:
             if isinstance(error, self._case.failureException):
                 outcome = "failed"
             if outcome != "skipped":
-                if shows_queries(self._case):
+                if wanted_of(self._case)[1]:
                     shown_queries.add_to(error, self._case)
                 if name == "addSubTest":
                     kept_rows.sub_test_failed(self._case, error)

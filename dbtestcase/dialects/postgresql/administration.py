@@ -6,7 +6,7 @@ from typing import Iterable, List, Optional
 
 from ...contracts import Administration, Copy, Facts, Member, Role
 from . import claims
-from .catalog.objects import installed_extensions, look
+from .catalog import find_objects, installed_extensions
 from .sessions import Control
 
 _ROLE = """
@@ -65,7 +65,7 @@ class Server(Administration):
         control = self.control
         control.execute("SET default_transaction_read_only = on")
         ((size,),) = control.execute("SELECT pg_database_size(current_database())")
-        found = look(control)
+        found = find_objects(control)
         mine = dict(control.execute(_MAY_DROP))
         pids = [pid for (pid,) in control.execute(_SESSIONS) if pid not in set(ours)]
         return Facts(

@@ -127,7 +127,7 @@ class Proof:
         :param key: the database.
         :param rows: what :meth:`begin` was given.
         """
-        self._counted = LEDGER.counted(key)
+        self._counted = LEDGER.counted.get(key, 0)
         point = self._point
         return point is not None and point.rows is rows and point.counted == self._counted
 
@@ -149,38 +149,33 @@ class Proof:
         :param next_id: of the next transaction, as the look said; ``None``: some are not over.
         :param used: how many ids the control connection has used since.
         """
-        self._point = None if next_id is None else LEDGER.point(key, rows, next_id + used)
+        with LEDGER.lock:
+            if next_id is None or LEDGER.open:  # over for the server, maybe, but not counted yet
+                self._point = None
+            else:
+                self._point = Point(rows, next_id + used, LEDGER.counted.get(key, 0))
 
 
 class Ledger:
     """The transactions of watched connections that used ids and did nothing but write rows."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counted: Dict[Key, int] = {}
-        self._open: "WeakSet[Transaction]" = WeakSet()
-
-    def counted(self, key: Key) -> int:
-        """Return how many ids the harmless transactions of a database used, which are over."""
-        return self._counted.get(key, 0)
-
-    def point(self, key: Key, rows: object, next_id: int) -> Optional[Point]:
-        """Return where to count from, if no transaction that is watched has an id now."""
-        with self._lock:
-            if self._open:  # over for the server, maybe, but not counted yet
-                return None
-            return Point(rows, next_id, self._counted.get(key, 0))
+        self.lock = threading.Lock()
+        #: For each database, how many ids they used that are over.
+        self.counted: Dict[Key, int] = {}
+        #: Those that have an id and are not over.
+        self.open: "WeakSet[Transaction]" = WeakSet()
 
     def opened(self, transaction: "Transaction") -> None:
         """Know of a transaction that has an id."""
-        with self._lock:
-            self._open.add(transaction)
+        with self.lock:
+            self.open.add(transaction)
 
     def ended(self, transaction: "Transaction", key: Key, ids: int) -> None:
         """Know that a transaction is over and used at least as many ids."""
-        with self._lock:
-            self._open.discard(transaction)
-            self._counted[key] = self._counted.get(key, 0) + ids
+        with self.lock:
+            self.open.discard(transaction)
+            self.counted[key] = self.counted.get(key, 0) + ids
 
 
 LEDGER = Ledger()

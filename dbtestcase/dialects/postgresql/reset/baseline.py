@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, Optional, Set
 
 from .... import _compat
 from ....errors import BlockedDatabaseError
@@ -137,7 +137,10 @@ class Baseline:
                 control.execute("ROLLBACK")
             return _refusal(error)
         if sentence is None and alone and plan.deleted_from:
-            self._vacuum(control, plan.deleted_from)
+            self._deleted_from.update(plan.deleted_from)
+            self._deletions += 1
+            if self._deletions % emptying.VACUUM_EVERY == 0:
+                self._vacuum(control)
         return sentence
 
     def _move_mark(self, control: Control, before: Found, after: Found) -> Optional[str]:
@@ -170,18 +173,14 @@ class Baseline:
             self._plans[key, replica] = emptying.plan(self.rows, sizes, replica)
         return self._plans[key, replica]
 
-    def _vacuum(self, control: Control, names: List[str]) -> None:
-        """Vacuum the tables that rows were deleted from, once in a while.
+    def _vacuum(self, control: Control) -> None:
+        """Vacuum the tables that rows were deleted from.
 
         While others have a transaction open, cutting off the files could wait for them for seconds.
         """
-        self._deleted_from.update(names)
-        self._deletions += 1
-        if self._deletions % emptying.VACUUM_EVERY == 0:
-            with contextlib.suppress(Exception):  # nothing depends on it
-                tables = ", ".join(sorted(self._deleted_from))
-                control.execute("VACUUM (SKIP_LOCKED) %s" % tables)
-            self._deleted_from.clear()
+        with contextlib.suppress(Exception):  # nothing depends on it
+            control.execute("VACUUM (SKIP_LOCKED) %s" % ", ".join(sorted(self._deleted_from)))
+        self._deleted_from.clear()
 
 
 def _refusal(error: Exception) -> str:

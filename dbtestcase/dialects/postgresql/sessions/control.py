@@ -87,7 +87,8 @@ class Settings:
     @staticmethod
     def rename(name: str) -> str:
         """Return the statement that gives a settled session the name of another test."""
-        return "SET application_name = %s" % _literal(name)
+        name = name.encode("ascii", "replace")[:_NAME_BYTES].decode("ascii")
+        return "SET application_name = '%s'" % name.replace("\\", "/").replace("'", "''")
 
     @staticmethod
     def restore(before: Tuple[Any, ...]) -> str:
