@@ -156,7 +156,9 @@ class DatabaseMixin(CheckedRuns):
         if shared is None:  # also after a setUpClass() without super()
             cls._dbtestcase_open_class()
             shared = target_of_class(cls)
-        own = own_target(self, shared)
+        own = None
+        if shared is None or "app" in vars(self) or "engine" in vars(self):
+            own = own_target(self, shared)
         if own is not None:
             self._dbtestcase_own = own
             leaving.append(own.close)

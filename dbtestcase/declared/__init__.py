@@ -1,23 +1,23 @@
 """Reads what a suite declares: its app, config, engine and session become one target.
 
-``suite.py`` reads a class or a test, and knows which classes are set up; ``target.py`` holds what
-they run against, ``flask.py`` the same of an application, whose configuration ``config.py`` loads.
+``suite.py`` reads a class or a test. ``target.py`` holds what it runs against, and knows which
+classes are set up; ``flask.py`` holds the same of an application, whose configuration
+``config.py`` loads.
 """
 
 from .flask import application, import_object
 from .flask import target_of as target_of_app
-from .suite import (
+from .suite import class_target, no_target, own_target
+from .target import (
     Given,
-    class_target,
+    PlainTarget,
+    Target,
     enter_class,
     leave_class,
     leave_other_classes,
-    no_target,
-    own_target,
     resolve,
     target_of_class,
 )
-from .target import PlainTarget, Target
 
 __all__ = [
     "Given",

@@ -1,69 +1,16 @@
-"""Reads what a suite declares, and knows which test classes are set up and against what.
+"""Reads what a class or a test declares: its app, its engine, its session.
 
-The app, the engine and the session of a suite are read, and never overwritten.
+What a suite has under these names is read, and never overwritten.
 """
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
-import sqlalchemy as sa
-
-from ..connections import end_test
 from ..errors import ConfigurationError
 from .flask import application, target_of
-from .target import PlainTarget, Target
-
-# What each class that is set up runs against, until it is left.
-_targets: Dict[type, Target] = {}
-
-
-class Given:
-    """An attribute for the suite to set; where it does not, the one in use is given.
-
-    It yields to whatever a class or an instance of the suite has under its name.
-    """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, case: Any, owner: type) -> Any:
-        target = getattr(case, "_dbtestcase_target", None) or _targets.get(owner)
-        return getattr(target, self.name, None)
-
-
-# --- which classes are set up --------------------------------------------------------------------
-
-
-def enter_class(cls: type, target: Target) -> None:
-    """Have a class run against a target until it is left."""
-    _targets[cls] = target
-
-
-def target_of_class(cls: type) -> Optional[Target]:
-    """Return what a class runs against; ``None`` where each of its tests makes that itself."""
-    return _targets.get(cls)
-
-
-def leave_class(cls: type) -> None:
-    """Undo what a class loaded and dispose of what it made; harmless a second time."""
-    target = _targets.pop(cls, None)
-    if target is not None:
-        try:
-            target.remove_session()
-        finally:
-            end_test()
-            target.close()
-
-
-def leave_other_classes(cls: type) -> None:
-    """Undo classes whose end never came, as on Python 3.7 after a set-up that failed."""
-    for other in [other for other in _targets if other is not cls]:
-        leave_class(other)
-
-
-# --- what a class or a test declares -------------------------------------------------------------
+from .target import Given, PlainTarget, Target
 
 
 def class_target(cls: type) -> Optional[Target]:
@@ -89,8 +36,6 @@ def own_target(case: Any, shared: Optional[Target]) -> Optional[Target]:
     :param shared: the target of its class.
     """
     app, engine = vars(case).get("app"), vars(case).get("engine")
-    if shared is not None and app is None and engine is None:
-        return None
     name = "%s.%s" % (type(case).__name__, case._testMethodName)
     if shared is None or not isinstance(app, str):  # else a text of its own
         app, _ = application(app, name)
@@ -150,12 +95,3 @@ def no_target(case: Any) -> ConfigurationError:
         ' "module:attribute") or create_app(), or engine, metadata and session; or set self.app'
         " before super().setUp()." % type(case).__name__
     )
-
-
-def resolve(case: Any, target: Target) -> None:
-    """Give the test the application or engine itself where its class has a name or URL of it."""
-    name, texts = ("app", str) if target.app is not None else ("engine", (str, sa.engine.url.URL))
-    if name in vars(case) and case._dbtestcase_own is not target:
-        return  # the test's own, for something else
-    if isinstance(getattr(case, name), texts):
-        setattr(case, name, getattr(target, name))

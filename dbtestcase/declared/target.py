@@ -1,4 +1,7 @@
-"""Holds what a test runs against: the engines, tables and sessions that a suite names."""
+"""Holds what a test runs against: the engines, tables and sessions that a suite names.
+
+It also knows which classes are set up, and against what.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import sqlalchemy as sa
 
 from .. import dialects
+from ..connections import end_test
 from ..databases import dispose
 from ..errors import ConfigurationError
 
@@ -147,3 +151,59 @@ class PlainTarget(Target):
 
     def origin(self, key: Optional[str]) -> str:
         return "the engine of the class"
+
+
+# --- which classes are set up, and what their tests find under the names that they give ---------
+
+# What each class that is set up runs against, until it is left.
+_targets: Dict[type, Target] = {}
+
+
+class Given:
+    """An attribute for the suite to set; where it does not, the one in use is given.
+
+    It yields to whatever a class or an instance of the suite has under its name.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, case: Any, owner: type) -> Any:
+        target = getattr(case, "_dbtestcase_target", None) or _targets.get(owner)
+        return getattr(target, self.name, None)
+
+
+def enter_class(cls: type, target: Target) -> None:
+    """Have a class run against a target until it is left."""
+    _targets[cls] = target
+
+
+def target_of_class(cls: type) -> Optional[Target]:
+    """Return what a class runs against; ``None`` where each of its tests makes that itself."""
+    return _targets.get(cls)
+
+
+def leave_class(cls: type) -> None:
+    """Undo what a class loaded and dispose of what it made; harmless a second time."""
+    target = _targets.pop(cls, None)
+    if target is not None:
+        try:
+            target.remove_session()
+        finally:
+            end_test()
+            target.close()
+
+
+def leave_other_classes(cls: type) -> None:
+    """Undo classes whose end never came, as on Python 3.7 after a set-up that failed."""
+    for other in [other for other in _targets if other is not cls]:
+        leave_class(other)
+
+
+def resolve(case: Any, target: Target) -> None:
+    """Give the test the application or engine itself where its class has a name or URL of it."""
+    name, texts = ("app", str) if target.app is not None else ("engine", (str, sa.engine.url.URL))
+    if name in vars(case) and case._dbtestcase_own is not target:
+        return  # the test's own, for something else
+    if isinstance(getattr(case, name), texts):
+        setattr(case, name, getattr(target, name))
