@@ -8,7 +8,7 @@ import unittest
 import sqlalchemy as sa
 
 from dbtestcase import _compat
-from dbtestcase.connections import drivers, statements
+from dbtestcase.connections import statements
 from dbtestcase.dialects.postgresql.proof import COUNTING, LEDGER
 from dbtestcase.dialects.postgresql.reset import Baseline
 from tests.baselines import BaselineCase
@@ -394,7 +394,7 @@ class SuspectTest(LedgerCase):
             connection.cursor().execute(INSERT, {"name": "a"})
             plain.commit(connection)  # past the watch
             self.assertIsNone(baseline.restore(self.control))
-            drivers.observer_of(connection).over()
+            connection._dbtestcase_observer.over()
         self.run_sql("CREATE TABLE x (a int)")
         self.assertIsNotNone(baseline.restore(self.control))
 
