@@ -28,8 +28,8 @@ class LedgerCase(BaselineCase):
 
     def setUp(self):
         super().setUp()
-        COUNTING.subscribe()
         self.engine = sa.create_engine(_compat.url_with(self.url, drivername="postgresql+psycopg2"))
+        COUNTING.subscribe()  # which watches the drivers that are imported by now
         self.addCleanup(self.engine.dispose)
 
     def take(self, *statements):
