@@ -1,7 +1,8 @@
 """Waits until nobody is in the way of a reset, and names who is, also to a statement of a test.
 
 Looking comes before locking: what is in the way is seen without waiting for it, what this process
-left there is taken back, and what remains by the end of the bound is named, never waited for.
+left there is taken back, and what remains by the end of the bound is named, never waited for. A
+transaction that was named once is not waited for again: the next tests say so in a line.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from .. import _compat
 from ..contracts import ControlConnection
-from ..errors import BlockedDatabaseError
+from ..errors import BlockedDatabaseError, brief, reported
 from . import bounds, checkouts, describe, leftovers
 from .leftovers import Leak
 from .settling import Running, running
@@ -55,7 +56,7 @@ def ensure_free(
     deadline = time.monotonic() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
-    pause, late = _FIRST_PAUSE, False
+    pause, late, fresh = _FIRST_PAUSE, False, True
     while True:
         found = control.in_the_way(exclusive)
         pids, gids = found.pids, found.gids
@@ -68,10 +69,13 @@ def ensure_free(
         freed += done
         if late:
             fact = "the reset waited %.1f s for a lock" % lock_timeout
-            lines = describe.lines_about(control, pids, gids)
+            lines = _lines_about(control, pids, gids, test_name)
             lines += ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids]
             raise _cannot_clear(database_name, test_name, fact, lines)
         if not done:
+            if fresh:
+                _refuse_known(control, pids, gids, database_name, test_name)
+            fresh = False
             unread = [
                 each.pid
                 for each in control.backends(pids)
@@ -114,7 +118,7 @@ def blocked(
     if isinstance(error, BlockedDatabaseError):
         return error
     try:
-        lines = describe.slots(control) if full else _lines_about_everyone(control)
+        lines = describe.slots(control) if full else _lines_about_everyone(control, test_name)
     except Exception:  # the connection that would tell is gone too
         lines = []
     return _cannot_clear(database_name, test_name, "%s %s" % (what, fact), lines, full)
@@ -146,9 +150,35 @@ def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
     return [Leak("backend", who, None, 0, "", "MainThread", pid, named[0].seconds or 0.0)]
 
 
-def _lines_about_everyone(control: ControlConnection) -> List[str]:
+def _refuse_known(
+    control: ControlConnection, pids: List[int], gids: List[str], database: str, test: str
+) -> None:
+    """Raise if a transaction is still in the way that an earlier test has waited for."""
+    found = [
+        (called, reported.earlier((control.location, mark)))
+        for called, mark in control.transactions(pids, gids)
+    ]
+    earlier = next((owner for _, owner in found if owner), None)
+    if earlier:
+        names = [called for called, owner in found if owner]
+        are = "are" if len(names) > 1 else "is"
+        text = 'cannot clear "%s" for %s: %s %s still in the way'
+        text %= (database, test, " and ".join(names), are)
+        raise brief(BlockedDatabaseError, text, earlier)
+
+
+def _lines_about(
+    control: ControlConnection, pids: List[int], gids: List[str], test: str
+) -> List[str]:
+    """Return the lines about who was waited for, and remember that they are said."""
+    for _, mark in control.transactions(pids, gids):
+        reported.remember((control.location, mark), None, test)
+    return describe.lines_about(control, pids, gids)
+
+
+def _lines_about_everyone(control: ControlConnection, test: str) -> List[str]:
     found = control.in_the_way(exclusive=True)
-    return describe.lines_about(control, found.pids, found.gids)
+    return _lines_about(control, found.pids, found.gids, test)
 
 
 def _cannot_clear(
