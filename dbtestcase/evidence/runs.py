@@ -160,10 +160,10 @@ def _ending_at_user(method: Callable[[], Any]) -> Callable[[], Any]:
         try:
             return method()
         except DatabaseTestCaseError as error:
-            # Where no frame is left of a test's, pytest shows those of unittest.
-            if is_brief(error) and error.__traceback__ and "PYTEST_CURRENT_TEST" not in os.environ:
-                error.__traceback__.tb_next = None
-            where.end_at_user(error)
+            if "PYTEST_CURRENT_TEST" not in os.environ:  # which shows runners' frames if no other
+                if is_brief(error) and error.__traceback__:
+                    error.__traceback__.tb_next = None
+                where.end_at_user(error)
             raise
 
     return set_up

@@ -112,7 +112,7 @@ class PostgreSQL:
         except Exception as refused:
             if _compat.sqlstate(refused) != INSUFFICIENT_PRIVILEGE:
                 raise
-            raise ServerError(_MAY_NOT_CREATE.format(name, control.parts["username"])) from refused
+            raise ServerError(_MAY_NOT_CREATE.format(name, control.parts["username"])) from None
         finally:
             control.close()
         return name

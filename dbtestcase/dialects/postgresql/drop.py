@@ -143,7 +143,7 @@ def _create_extensions(control: Control, extensions: Extensions) -> None:
                 "  Let a role that may run: CREATE EXTENSION {0}".format(
                     _quoted(name), _database(control), _first_line(error)
                 )
-            ) from error
+            ) from None
 
 
 def _create_extension(
