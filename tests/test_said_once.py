@@ -513,6 +513,18 @@ class UnreachableTest(Repeats):
         self.assertEqual(self.lines_of(case, "test_2"), [""])
 
 
+class ForkTest(unittest.TestCase):
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork()")
+    def test_a_forked_process_has_said_nothing_yet(self) -> None:
+        reported.clear()
+        reported.remember("it", None, "OrderTest")
+        child = os.fork()
+        if not child:
+            os._exit(0 if reported.earlier("it") is None else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(reported.earlier("it"), "OrderTest")
+
+
 class LockedFileTest(Repeats):
     """A file of SQLite's that another connection has locked; who that is, nothing tells."""
 
