@@ -35,6 +35,7 @@ from .declared import (
     resolve,
     target_of_class,
 )
+from .errors import DatabaseTestCaseError
 from .evidence import CheckedRuns, keep_queries, wanted_of
 from .strategies import Strategy, strategy_of
 
@@ -101,9 +102,14 @@ class DatabaseMixin(CheckedRuns):
 
     @classmethod
     def setUpClass(cls) -> None:
+        __tracebackhide__ = True
         super().setUpClass()  # type: ignore[misc]
-        with events.during(events.RESET, cls):
-            cls._dbtestcase_open_class()
+        try:
+            with events.during(events.RESET, cls):
+                cls._dbtestcase_open_class()
+        except DatabaseTestCaseError as error:
+            where.end_at_user(error)
+            raise
 
     @classmethod
     def _dbtestcase_open_class(cls) -> None:
@@ -138,9 +144,14 @@ class DatabaseMixin(CheckedRuns):
     # --- the test: remove, reset, run, remove ---------------------------------------------------
 
     def setUp(self) -> None:
+        __tracebackhide__ = type(self).setUp is not DatabaseMixin.setUp
         self.addCleanup(self._dbtestcase_leave)  # type: ignore[attr-defined]
-        with events.during(events.RESET, self):
-            self._dbtestcase_enter()
+        try:
+            with events.during(events.RESET, self):
+                self._dbtestcase_enter()
+        except DatabaseTestCaseError as error:
+            where.end_at_user(error)
+            raise
         super().setUp()
 
     def tearDown(self) -> None:

@@ -101,6 +101,20 @@ def user_call() -> Tuple[Optional[Line], List[str]]:
     return None, called
 
 
+def end_at_user(error: BaseException) -> None:
+    """Take this package's own frames off the end of an error's traceback.
+
+    For errors whose text says it all. The first frame stays, whoever it belongs to.
+    """
+    last = traceback = error.__traceback__
+    while traceback is not None:
+        if not os.path.abspath(traceback.tb_frame.f_code.co_filename).startswith(_PACKAGE):
+            last = traceback
+        traceback = traceback.tb_next
+    if last is not None:
+        last.tb_next = None
+
+
 def short_path(filename: str) -> str:
     """Return a path as seen from the current directory, when it lies below it."""
     try:

@@ -17,6 +17,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import _compat, where
+from dbtestcase.errors import reported
 from dbtestcase.server.temporary import temporary_postgresql
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -101,7 +102,11 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def run_case(case: type, *names: str) -> unittest.TestResult:
-    """Run a test class (or some of its tests) in this process and return the result."""
+    """Run a test class (or some of its tests) in this process and return the result.
+
+    As in a process of its own, that has said nothing yet.
+    """
+    reported.clear()
     loader = unittest.defaultTestLoader
     suite = unittest.TestSuite(map(case, names)) if names else loader.loadTestsFromTestCase(case)
     result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)

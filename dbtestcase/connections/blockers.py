@@ -1,19 +1,20 @@
 """Waits until nobody is in the way of a reset, and names who is, also to a statement of a test.
 
 Looking comes before locking: what is in the way is seen without waiting for it, what this process
-left there is taken back, and what remains by the end of the bound is named, never waited for.
+left there is taken back, and what remains by the end of the bound is named, never waited for. A
+transaction that was named once is not waited for again: the next tests say so in a line.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 import sqlalchemy as sa
 
 from .. import _compat
 from ..contracts import ControlConnection
-from ..errors import BlockedDatabaseError
+from ..errors import BlockedDatabaseError, brief, reported
 from . import bounds, checkouts, describe, leftovers
 from .leftovers import Leak
 from .settling import Running, running
@@ -25,6 +26,7 @@ _NO_ANSWER = (
     "its statement got no answer, and its connection was cut: the server, or the process of it"
     " that serves this connection, is stopped or cannot be reached."
 )
+_RESET, _STATEMENT = "reset", "statement"  # what waited
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.1
 
 
@@ -55,7 +57,7 @@ def ensure_free(
     deadline = time.monotonic() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
-    pause, late = _FIRST_PAUSE, False
+    pause, late, fresh = _FIRST_PAUSE, False, True
     while True:
         found = control.in_the_way(exclusive)
         pids, gids = found.pids, found.gids
@@ -68,10 +70,13 @@ def ensure_free(
         freed += done
         if late:
             fact = "the reset waited %.1f s for a lock" % lock_timeout
-            lines = describe.lines_about(control, pids, gids)
+            lines = _lines_about(control, pids, gids, test_name)
             lines += ["  " + str(leak) for leak in leaks if not leak.freed and leak.pid not in pids]
             raise _cannot_clear(database_name, test_name, fact, lines)
         if not done:
+            if fresh:
+                _refuse_known(control, pids, gids, database_name, test_name)
+            fresh = False
             unread = [
                 each.pid
                 for each in control.backends(pids)
@@ -114,7 +119,7 @@ def blocked(
     if isinstance(error, BlockedDatabaseError):
         return error
     try:
-        lines = describe.slots(control) if full else _lines_about_everyone(control)
+        lines = describe.slots(control) if full else _lines_about_everyone(control, test_name)
     except Exception:  # the connection that would tell is gone too
         lines = []
     return _cannot_clear(database_name, test_name, "%s %s" % (what, fact), lines, full)
@@ -146,9 +151,45 @@ def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
     return [Leak("backend", who, None, 0, "", "MainThread", pid, named[0].seconds or 0.0)]
 
 
-def _lines_about_everyone(control: ControlConnection) -> List[str]:
+def _refuse_known(
+    control: ControlConnection, pids: List[int], gids: List[str], database: str, test: str
+) -> None:
+    """Raise if a transaction is still in the way that an earlier test has waited for."""
+    known = {
+        called: owner for called, owner in _owners(control, _RESET, pids, gids).items() if owner
+    }
+    if known:
+        text = 'cannot clear "%s" for %s: %s' % (database, test, _still_there(known))
+        raise brief(BlockedDatabaseError, text, next(iter(known.values())))
+
+
+def _owners(
+    control: ControlConnection, what: str, pids: List[int], gids: List[str]
+) -> Dict[str, str]:
+    """Return what is in the way, and for which test that was said, "" for none."""
+    return {
+        called: reported.earlier((what, control.location, mark)) or ""
+        for called, mark in control.transactions(pids, gids)
+    }
+
+
+def _still_there(names: Iterable[str]) -> str:
+    named = list(names)
+    return "%s %s still in the way" % (" and ".join(named), "are" if len(named) > 1 else "is")
+
+
+def _lines_about(
+    control: ControlConnection, pids: List[int], gids: List[str], test: str, what: str = _RESET
+) -> List[str]:
+    """Return the lines about who was waited for, and remember that they are said."""
+    for _, mark in control.transactions(pids, gids):
+        reported.remember((what, control.location, mark), None, test)
+    return describe.lines_about(control, pids, gids)
+
+
+def _lines_about_everyone(control: ControlConnection, test: str) -> List[str]:
     found = control.in_the_way(exclusive=True)
-    return describe.lines_about(control, found.pids, found.gids)
+    return _lines_about(control, found.pids, found.gids, test)
 
 
 def _cannot_clear(
@@ -182,14 +223,15 @@ def _explain(context: Any) -> Optional[BaseException]:
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     try:
         control = _control_of(test, context.engine)
-        found = (
-            describe.slots(control)
-            if full
-            else _lines_about_others(control, _compat.backend_pid(dbapi), "advisory" in statement)
-        )
+        if full:
+            found = describe.slots(control)
+            found.append(describe.advice(found, full))
+        else:
+            own = _compat.backend_pid(dbapi)
+            found = _lines_about_others(control, own, "advisory" in statement, test.name)
     except Exception:  # no control connection, or it is gone: less can be said
-        found = []
-    lines += found + [describe.advice(found, full), str(error)]
+        found = [describe.advice([], full)]
+    lines += found + [str(error)]
     named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
     return named
 
@@ -202,15 +244,22 @@ def _control_of(test: Running, engine: Any) -> Any:
 
 
 def _lines_about_others(
-    control: ControlConnection, own: Optional[int], advisory: bool
+    control: ControlConnection, own: Optional[int], advisory: bool, test: str
 ) -> List[str]:
-    """Return the lines about who holds locks of tables, or else advisory ones.
+    """Return the lines about who holds locks of tables, or else advisory ones, and what to do.
 
     :param own: the pid of the test's own backend, whose statement failed.
     :param advisory: whether that was after an advisory lock.
+    :param test: the name of the test.
     """
     found = control.in_the_way(exclusive=True)
     pids, gids = found.pids, found.gids
     if advisory or not {*pids, *gids} - {own}:
         pids, gids = control.advisory_holders(), []
-    return describe.lines_about(control, [pid for pid in pids if pid != own], gids)
+    pids = [pid for pid in pids if pid != own]
+    owners = _owners(control, _STATEMENT, pids, gids)
+    if owners and all(owners.values()):
+        earlier = next(iter(owners.values()))
+        return ["  %s, as said for %s." % (_still_there(owners), earlier)]
+    lines = _lines_about(control, pids, gids, test, _STATEMENT)
+    return lines + [describe.advice(lines)]

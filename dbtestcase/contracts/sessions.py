@@ -79,6 +79,13 @@ class DatabaseSessions(Protocol):
     def prepared_transactions(self) -> List[Prepared]:
         """Return the prepared transactions of this database, the oldest first."""
 
+    def transactions(self, pids: List[int], gids: List[str]) -> List[Tuple[str, str]]:
+        """Return how transactions are called, and what tells each from every other one.
+
+        :param pids: the backends that have them.
+        :param gids: the names of those that are prepared.
+        """
+
     def prepared_by(self, pids: List[int]) -> List[str]:
         """Return the names of what backends have prepared, and have done nothing since."""
 

@@ -10,7 +10,7 @@ import time
 from typing import Any, Callable, Optional, Tuple
 
 from .. import _compat
-from ..errors import BlockedDatabaseError
+from ..errors import BlockedDatabaseError, brief, reported
 from ..events import say
 from .verdicts import is_test_name
 
@@ -23,6 +23,8 @@ _TAKEN = """\
   {holder}
   In one database, two runs would clear each other's rows; and this one can take no sibling of it:
   {reason}"""
+
+_STILL_TAKEN = '%s: another run still has the database "%s"'
 
 _NOT_FOR_TESTS = (
     "only allowed_databases says that it is for tests, which the name of a sibling would not say.\n"
@@ -55,6 +57,7 @@ def claim(dialect: Any, engine: Any, owner: str, base: str) -> Any:
     :raises BlockedDatabaseError: if it is taken and no sibling can be made.
     """
     if dialect.family is None or dialect.claim():
+        reported.forget(("taken", dialect.identity.key))
         return dialect
     sibling, reason = _first_free_sibling(dialect, engine, base)
     if sibling is not None:
@@ -67,23 +70,33 @@ def claim(dialect: Any, engine: Any, owner: str, base: str) -> Any:
 def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
     """Take this very database as soon as no other run has it.
 
+    A run that an earlier test has waited for is not waited for again.
+
     :param reason: why no sibling will do, for the error.
     :param copier: the backend by which this run itself has been copying it.
     :raises BlockedDatabaseError: if that is not within the bound.
     """
     deadline = time.monotonic() + dialect.lock_timeout
+    about, name = ("taken", dialect.identity.key), dialect.identity.name
     while dialect.family is not None and not dialect.claim(copier):
+        holder = dialect.holder()
+        earlier = reported.earlier(about, holder) if holder else None
+        if earlier:
+            dialect.close()
+            raise brief(BlockedDatabaseError, _STILL_TAKEN % (owner, name), earlier)
         if time.monotonic() > deadline:
+            reported.remember(about, holder, owner)
             text = _TAKEN.format(
                 owner=owner,
-                name=dialect.identity.name,
+                name=name,
                 seconds=dialect.lock_timeout,
-                holder=dialect.holder() or "It ended this very moment: try again.",
+                holder=holder or "It ended this very moment: try again.",
                 reason=reason,
             )
             dialect.close()
             raise BlockedDatabaseError(text)
         time.sleep(0.1)
+    reported.forget(about)
 
 
 def _first_free_sibling(dialect: Any, engine: Any, base: str) -> Tuple[Any, str]:

@@ -9,15 +9,23 @@ import atexit
 import contextlib
 import time
 import weakref
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, Type
 
 from .. import _compat, dialects, events
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
-from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
+from ..errors import DatabaseTestCaseError, UnsafeDatabaseError, brief, first_line, reported
 from . import claims
 from .announce import announce, killed_predecessor
-from .verdicts import is_test_name, refusal, refusal_text, unreachable
+from .verdicts import (
+    NO_CONNECTION,
+    REFUSED,
+    class_of,
+    is_test_name,
+    refusal,
+    refusal_text,
+    unreachable,
+)
 
 
 class CheckedDatabase:
@@ -35,6 +43,7 @@ class CheckedDatabase:
         self.schema: Any = None  # the base line after create_tables()
         self.data_key: Optional[Tuple[Any, ...]] = None  # what its rows were made by
         self.data: Any = None  # the base line after load_data()
+        self.blocked = False  # whether the last reset met a lock that was in the way
 
     @property
     def name(self) -> str:
@@ -53,6 +62,18 @@ _TAKEN_MEANWHILE = (
     "it had this very one, and lost the connection by which it had it.\n"
     "  Did somebody end that connection, or start the server anew?"
 )
+
+_TO_CONNECT, _TO_CONNECT_AGAIN = 4, 2  # seconds, of which libpq takes two at least
+_TRY_AGAIN = 5.0  # seconds after which a class tries once more to reach a server
+
+
+class _Attempt(NamedTuple):
+    """The last attempt to reach a server, which failed."""
+
+    by: Optional[str]  # the class that does not try again at once
+    when: float  # of time.monotonic()
+    kind: Type[Exception]
+
 
 _databases: Dict[Tuple[Any, ...], CheckedDatabase] = {}
 # Where an engine led when last asked: with its URL, since an engine's URL can be replaced.
@@ -82,7 +103,7 @@ def check(
         identity = identities[key] = _identify(engine, owner, names, target.origin, key)
         reason = target.refusal() or refusal(identity, names)
         if reason:
-            raise UnsafeDatabaseError(refusal_text(owner, identity, key, target, engine, reason))
+            raise _refused(owner, identity, key, target, engine, reason)
     databases: List[CheckedDatabase] = []
     for key, engine in engines.items():
         identity = identities[key]
@@ -92,7 +113,7 @@ def check(
                 database = _claimed(engine, identity, database, lock_timeout, owner)
             except Exception as error:
                 if is_full(error):  # the connection that clears was one too many
-                    raise unreachable(error, engine, owner, target.origin(key)) from error
+                    raise _no_connection(error, engine, owner, target.origin(key)) from None
                 raise
         if lock_timeout != database.dialect.lock_timeout:
             database.dialect.set_lock_timeout(lock_timeout)
@@ -145,19 +166,21 @@ def _identify(
             reconnect(database, owner)
             database.forget()  # nobody knows what became of it meanwhile
             return _known[engine][1]
+    tried = _tried(engine, owner)
     try:
-        identity = _ask(dialects.of_engine(engine), engine, allowed)
+        identity = _ask(dialects.of_engine(engine), engine, allowed, tried)
     except DatabaseTestCaseError:
         raise
     except Exception as error:
-        raise unreachable(error, engine, owner, origin(key)) from error
+        raise _no_connection(error, engine, owner, origin(key)) from None
+    _reached(engine)
     _known[engine] = (_compat.url_key(engine.url), identity)
     return identity
 
 
-def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
+def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...], again: bool = False) -> Identity:
     """Ask a live connection of an engine, whose database is created if that is all it lacks."""
-    with _compat.connect_timeout():
+    with _compat.connect_timeout(_TO_CONNECT_AGAIN if again else _TO_CONNECT):
         try:
             return kind.identify(engine)  # type: ignore[no-any-return]
         except Exception as error:
@@ -168,6 +191,63 @@ def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
                 raise
             events.say('created the database "%s", which was not there yet' % created)
             return kind.identify(engine)  # type: ignore[no-any-return]
+
+
+def _refused(
+    owner: str, identity: Identity, key: Optional[str], target: Target, engine: Any, reason: str
+) -> Exception:
+    """Return the error for a database that is not for tests, in a line where it was said before."""
+    about = ("refused", identity.key)
+    what = (reason, key, target.origin(key), _compat.url_text(engine.url))
+    earlier = reported.earlier(about, what)
+    if earlier:
+        return brief(UnsafeDatabaseError, REFUSED % (owner, identity.label), earlier)
+    reported.remember(about, what, owner)
+    return UnsafeDatabaseError(refusal_text(owner, identity, key, target, engine, reason))
+
+
+# --- servers that cannot be reached --------------------------------------------------------------
+
+
+def _tried(engine: Any, owner: str) -> bool:
+    """Tell whether an earlier class could not reach the server of an engine.
+
+    :raises DatabaseTestCaseError: if this very class could not, a moment ago.
+    """
+    tried = reported.find(("tried", _compat.url_key(engine.url)))
+    if tried is None:
+        return False
+    last, earlier = tried
+    if last.by == class_of(owner) and time.monotonic() - last.when < _TRY_AGAIN:
+        raise _no_connection_again(last.kind, engine, owner, earlier)
+    return True
+
+
+def _reached(engine: Any) -> None:
+    url = _compat.url_key(engine.url)
+    reported.forget(("tried", url))
+    reported.forget(("unreachable", url))
+
+
+def _no_connection(error: Exception, engine: Any, owner: str, origin: str) -> Exception:
+    """Return the error for an engine that could not connect, in a line where it was said before."""
+    url = _compat.url_key(engine.url)
+    about, what = ("unreachable", url), first_line(error)
+    full = unreachable(error, engine, owner, origin)
+    earlier = reported.earlier(about, what)
+    # A full server says so at once, and may have a connection left for the next test.
+    tried_by = None if is_full(error) else class_of(owner)
+    attempt = _Attempt(tried_by, time.monotonic(), type(full))
+    reported.remember(("tried", url), attempt, earlier or owner)
+    if earlier is None:
+        reported.remember(about, what, owner)
+        return full
+    return _no_connection_again(type(full), engine, owner, earlier)
+
+
+def _no_connection_again(kind: Type[Exception], engine: Any, owner: str, earlier: str) -> Exception:
+    url = _compat.url_text(engine.url, hide_password=True)
+    return brief(kind, NO_CONNECTION % (owner, url), earlier)
 
 
 def _claimed(
@@ -220,17 +300,20 @@ def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
 
 
 def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
-    deadline = time.monotonic() + lost.lock_timeout
+    tried = _tried(engine, owner)
+    deadline = time.monotonic() + (0.0 if tried else lost.lock_timeout)
     while True:
         try:
-            with _compat.connect_timeout():
-                identity = _ask(type(lost), engine, (lost.identity.name,))
+            with _compat.connect_timeout(_TO_CONNECT_AGAIN if tried else _TO_CONNECT):
+                identity = _ask(type(lost), engine, (lost.identity.name,), tried)
                 if (identity.name, identity.place) != (lost.identity.name, lost.identity.place):
                     identity = lost.identity  # which the next line refuses
-                return type(lost)(engine, identity, lost.lock_timeout)
+                dialect = type(lost)(engine, identity, lost.lock_timeout)
+            _reached(engine)
+            return dialect
         except DatabaseTestCaseError:
             raise
         except Exception as error:
             if time.monotonic() > deadline:
-                raise unreachable(error, engine, owner, "its engine") from error
+                raise _no_connection(error, engine, owner, "its engine") from None
             time.sleep(0.1)  # a server that starts refuses connections at first

@@ -13,6 +13,10 @@ from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, firs
 
 _TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
 
+#: What happened, to which test, and with which database or URL.
+REFUSED = "%s would clear %s, which is not known to be a test database"
+NO_CONNECTION = "%s: no connection to %s"
+
 NO_TEST_WORD = 'Neither "test" nor "testing" stands as a word of its own in its name'
 
 
@@ -56,7 +60,7 @@ def refusal_text(
 ) -> str:
     """Return the words of the error for a database that is refused, the reason among them."""
     lines = [
-        "%s would clear %s, which is not known to be a test database." % (owner, identity.label),
+        REFUSED % (owner, identity.label) + ".",
         "  %s. Nothing was touched." % reason,
         "  How it got there: %s%s = %s"
         % (
@@ -65,8 +69,13 @@ def refusal_text(
             _compat.url_text(engine.url, hide_password=True),
         ),
     ]
-    advice = (misled(identity, engine), remedy(target, identity, owner.split(".")[0]))
+    advice = (misled(identity, engine), remedy(target, identity, class_of(owner)))
     return "\n".join(lines + ["  %s" % line for line in advice if line])
+
+
+def class_of(owner: str) -> str:
+    """Return the name of the class in that of a class or a test."""
+    return owner.split(".")[0]
 
 
 def misled(identity: Identity, engine: Any) -> Optional[str]:
@@ -108,15 +117,9 @@ def unreachable(error: Exception, engine: Any, owner: str, origin: str) -> Excep
             "The server has no connection left. Close connections that are not needed, or raise the"
             " server's max_connections."
         )
+    happened = NO_CONNECTION % (owner, _compat.url_text(engine.url, hide_password=True))
     return kind(
-        "%s: no connection to %s: %s\n"
+        "%s: %s\n"
         "  It is where %s leads. Nothing was touched.\n"
-        "  %s"
-        % (
-            owner,
-            _compat.url_text(engine.url, hide_password=True),
-            _compat.without_password(first_line(error), engine.url),
-            origin,
-            advice,
-        )
+        "  %s" % (happened, _compat.without_password(first_line(error), engine.url), origin, advice)
     )

@@ -88,7 +88,7 @@ def engines_follow(app: Any, db: Any, renew: bool) -> Callable[[], None]:
                         " create_app() instead." % (app.import_name, "; ".join(differing))
                     )
         except (ImportError, sa.exc.NoSuchModuleError) as error:
-            raise dialects.unusable(_first_unusable(app, db), error) from error
+            raise dialects.unusable(_first_unusable(app, db), error) from None
         return undoing.pop_all().close
 
 

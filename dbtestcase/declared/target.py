@@ -109,7 +109,7 @@ class PlainTarget(Target):
         try:
             engine = sa.create_engine(url)
         except (ImportError, sa.exc.NoSuchModuleError) as error:
-            raise dialects.unusable(sa.engine.url.make_url(url), error) from error
+            raise dialects.unusable(sa.engine.url.make_url(url), error) from None
         except sa.exc.ArgumentError:  # whose text may hold the password
             raise ConfigurationError(
                 "engine is a text that is not a URL of a database, such as"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import types
 import unittest
 from typing import Any, Callable, Tuple
 
 from .. import events, where
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DatabaseTestCaseError, is_brief
 from . import kept_rows, shown_queries
 
 KEEP_FAILED = "DBTESTCASE_KEEP_FAILED"
@@ -66,6 +67,7 @@ class CheckedRuns:
         vars(self).pop(kept_rows.FAILED_PARTS, None)  # of an earlier run of the same test
         if keeps_rows:
             self.setUp = _keeping_rows(self, self.setUp)  # type: ignore[has-type]
+        self.setUp = _ending_at_user(self.setUp)
         try:
             is_watched = keeps_rows or shows_queries or events.is_heard()
             if result is None or not is_watched:
@@ -146,6 +148,23 @@ def _keeping_rows(case: Any, method: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return kept
+
+
+def _ending_at_user(method: Callable[[], Any]) -> Callable[[], Any]:
+    """Keep this package's frames, and all where the error refers to another, out of a failure."""
+
+    def set_up() -> Any:
+        __tracebackhide__ = True
+        try:
+            return method()
+        except DatabaseTestCaseError as error:
+            if "PYTEST_CURRENT_TEST" not in os.environ:  # which shows runners' frames if no other
+                if is_brief(error) and error.__traceback__:
+                    error.__traceback__.tb_next = None
+                where.end_at_user(error)
+            raise
+
+    return set_up
 
 
 # --- what a test tells its result ----------------------------------------------------------------

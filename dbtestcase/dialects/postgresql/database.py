@@ -83,7 +83,7 @@ class PostgreSQL(Dialect, contracts.Family):
             if _compat.sqlstate(refused) != _INSUFFICIENT_PRIVILEGE:
                 raise
             role = server.control.parts["username"]
-            raise ServerError(_MAY_NOT_CREATE.format(name, role)) from refused
+            raise ServerError(_MAY_NOT_CREATE.format(name, role)) from None
         finally:
             server.close()
         return name

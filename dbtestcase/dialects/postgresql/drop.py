@@ -134,7 +134,7 @@ def _create_extensions(control: Control, extensions: Extensions) -> None:
                 "  Let a role that may run: CREATE EXTENSION {0}".format(
                     quoted(name), '"%s"' % control.name, _first_line(error)
                 )
-            ) from error
+            ) from None
 
 
 def _first_line(error: Exception) -> str:

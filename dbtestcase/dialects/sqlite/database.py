@@ -14,11 +14,12 @@ import tempfile
 import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from ... import _compat
+from ... import _compat, where
 from ...contracts import Dialect, Identity, OuterConnection
-from ...errors import BlockedDatabaseError, UnsafeDatabaseError
+from ...errors import BlockedDatabaseError, UnsafeDatabaseError, brief, reported
 from .outer import SQLiteOuterConnection
 
+_STILL_LOCKED = 'cannot clear "%s" for %s: another connection still has it locked'
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
 _VERSION = "SQLite %s" % sqlite3.sqlite_version
 
@@ -222,11 +223,19 @@ class SQLite(Dialect):
                 self._overwrite(connection, source)
 
     def _overwrite(self, connection: Any, source: Any) -> None:
-        deadline = time.monotonic() + self.lock_timeout
+        # Nothing tells who has the file locked, but whoever has committed since is somebody else.
+        about, version = ("locked", self.identity.key), self._version(connection)
+        earlier = reported.earlier(about, version)
+        deadline = time.monotonic() + (0 if earlier else self.lock_timeout)
+        test = where.current_test() or "a class"
 
         def give_up(status: int, remaining: int, total: int) -> None:
             # The driver would try for ever while somebody else has the file locked.
             if status in _LOCKED and time.monotonic() > deadline:
+                if earlier:
+                    text = _STILL_LOCKED % (self.identity.name, test)
+                    raise brief(BlockedDatabaseError, text, earlier)
+                reported.remember(about, version, test)
                 raise BlockedDatabaseError(
                     'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
                     " has the file open (another process, or a transaction that was not ended)."
@@ -236,6 +245,7 @@ class SQLite(Dialect):
         connection.rollback()
         _drop_temporary(connection)
         source.backup(connection, pages=-1, progress=give_up, sleep=0.02)
+        reported.forget(about)
 
 
 def _drop_temporary(connection: Any) -> None:

@@ -60,6 +60,20 @@ SELECT p.gid, p.owner::text,
  WHERE p.database = pg_catalog.current_database() ORDER BY p.prepared
 """
 
+# A backend has another virtual id for each of its transactions, which any role sees. Who waited for
+# somebody does not have to be there for long once that one is gone.
+_TRANSACTIONS = """
+SELECT 'pid ' || a.pid,
+       pg_catalog.concat_ws(' ', a.pid, a.backend_start, pg_catalog.pg_blocking_pids(a.pid)::text,
+           (SELECT pg_catalog.min(l.virtualxid) FROM pg_catalog.pg_locks l
+             WHERE l.pid = a.pid AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock'))
+  FROM pg_catalog.pg_stat_activity a WHERE a.pid IN ({pids})
+UNION ALL
+SELECT 'the prepared transaction "' || p.gid || '"', pg_catalog.concat_ws(' ', p.gid, p.prepared)
+  FROM pg_catalog.pg_prepared_xacts p
+ WHERE p.database = pg_catalog.current_database() AND p.gid IN ({gids})
+"""
+
 _CONNECTIONS = """
 SELECT pg_catalog.count(*)::int, a.datname::text, a.usename::text, a.application_name
   FROM pg_catalog.pg_stat_activity a WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL
@@ -197,18 +211,28 @@ class Sessions(DatabaseSessions):
         rows = self.execute(_PREPARED.format(held=_names(owns)))
         return [Prepared(row[0], row[1], row[2], row[3] or []) for row in rows]
 
+    def transactions(self, pids: List[int], gids: List[str]) -> List[Tuple[str, str]]:
+        """Return how transactions are called, and what tells each from every other one."""
+        named = ", ".join(["NULL"] + [_literal(gid) for gid in gids])
+        rows = self.execute(_TRANSACTIONS.format(pids=_listed(pids), gids=named))
+        return [(called, mark) for called, mark in rows]
+
     def prepared_by(self, pids: List[int]) -> List[str]:
         """Return the names of what backends have prepared, and have done nothing since."""
         return [gid for (gid,) in self.execute(_PREPARED_BY % _listed(pids))]
 
     def rollback_prepared(self, gid: str) -> None:
         """End a prepared transaction of this database."""
-        self.execute("ROLLBACK PREPARED '%s'" % gid.replace("'", "''"))
+        self.execute("ROLLBACK PREPARED %s" % _literal(gid))
 
 
 def _listed(pids: List[int]) -> str:
     """Return pids as a list in a statement, which may be empty."""
     return ", ".join(["NULL"] + [str(int(pid)) for pid in pids])
+
+
+def _literal(text: str) -> str:
+    return "'%s'" % text.replace("'", "''")
 
 
 def _names(whose: str) -> str:
