@@ -2,6 +2,7 @@
 
 ``suite.py`` reads a class or a test, and knows which classes are set up; ``target.py`` holds what
 they run against, ``flask.py`` the same of an application, whose configuration ``config.py`` loads.
+``sessions.py`` has sessions follow to the engines of a target.
 """
 
 from .flask import application, import_object
