@@ -10,7 +10,7 @@ from typing import Any, Optional, Tuple, Type
 from .. import _compat
 from ..connections import is_full
 from ..contracts import Identity, Target
-from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, first_line
+from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, count, first_line
 
 _BESIDE = r"a-z0-9\x00-\x1f\x7f"  # of ASCII, what makes it a part of another word
 _TEST_WORD = re.compile(
@@ -63,12 +63,23 @@ def refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
         return None
     if identity.template:
         return "It is a template: whatever happens in it is in every database made later"
-    name = identity.name
-    if identity.key[0] == "sqlite":
-        name = name.rpartition(".")[0] or name
-    if identity.name in allowed or is_test_name(name):
+    if identity.name in allowed:
         return None
-    return NO_TEST_WORD
+    is_file = identity.key[0] == "sqlite"
+    for name in (identity.name,) + identity.other_names:
+        if name not in allowed and not is_test_name(_stem(name) if is_file else name):
+            if name is identity.name:
+                return NO_TEST_WORD
+            return 'The same file has the name "%s" as well, which does not say so' % name
+    if identity.unknown_names:
+        return "The same file has %s in another folder (a hard link), which may not say so" % count(
+            identity.unknown_names, "more name"
+        )
+    return None
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def approval(identity: Identity, allowed: Tuple[str, ...]) -> str:

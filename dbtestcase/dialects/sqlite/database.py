@@ -16,6 +16,7 @@ from ... import _compat
 from ...contracts import Identity, OuterConnection
 from ...errors import BlockedDatabaseError, UnsafeDatabaseError
 from .copying import Copier
+from .files import other_names
 from .outer import SQLiteOuterConnection
 
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
@@ -240,7 +241,18 @@ def _identity(engine: Any, connection: Any) -> Identity:
 
 
 def _identity_of(path: str) -> Identity:
-    return Identity(("sqlite", path), os.path.basename(path), os.path.dirname(path), _VERSION)
+    folder, name = os.path.split(path)
+    names, unknown = other_names(path)
+    return Identity(
+        ("sqlite", os.path.normcase(path)),
+        name,
+        folder,
+        _VERSION,
+        False,
+        False,
+        tuple(names),
+        unknown,
+    )
 
 
 def _file_of(identity: Identity) -> Optional[Tuple[int, int]]:
