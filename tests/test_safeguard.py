@@ -4,8 +4,10 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
+import unicodedata
 import unittest
 import unittest.mock
 
@@ -16,6 +18,7 @@ from dbtestcase.databases import is_test_name, safeguard
 from tests import models, support
 
 PRODUCTION = "core_production"
+FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 class NamesTest(unittest.TestCase):
@@ -29,9 +32,46 @@ class NamesTest(unittest.TestCase):
     def test_names_that_merely_contain_the_letters_are_not(self):
         for name in (
             "contest", "latest", "attestation", "postgres", "template1", "", "app", "testament",
-            "testings", "protest_app", "attest", "apptest", "detest", "éteste", "testé",
+            "testings", "protest_app", "attest", "apptest", "detest", "éteste", "testé", "test7",
+            "7test", "shop_te\u017ft", "shop_\uff54\uff45\uff53\uff54", "\uff54est", "t\u0435st",
+            "con\u200btest", "la\u00adtest", "con\u2060test", "prod_test\u0301imony",
+            "pre\u0301test",
+            "\u0928\u093f\u093ftest", "\u2122test", "\u2460test", "\u00b4test", "\U0001f170test",
+            "test\ufe0f", "\u202etest", "con\x7ftest", "_\u0301test", "test\u20dd", "\uff21test",
+            "te\u200bst", "\ud800test",
         ):  # fmt: skip
-            self.assertFalse(is_test_name(name), name)
+            self.assertFalse(is_test_name(name), ascii(name))
+
+    def test_no_normal_form_of_anything_beside_the_word_makes_it_a_part_of_another(self):
+        for number in range(sys.maxunicode + 1):
+            character = chr(number)
+            if unicodedata.category(character) in ("Cn", "Co") and number % 1000:
+                continue  # a million of them, all alike
+            forms = [unicodedata.normalize(form, character) for form in FORMS] + [character]
+            for name, index in ((character + "test", -1), ("test" + character, 0)):
+                beside = [unicodedata.category(form[index]) for form in forms]
+                if any(each[0] in "LNM" or each == "Cf" for each in beside):
+                    self.assertFalse(is_test_name(name), ascii(name))
+                elif is_test_name(name):
+                    self.assertIn(beside[-1][0], "PZS", ascii(name))
+                elif beside[-1][0] in "PZ":
+                    self.fail("%s is refused" % ascii(name))
+
+    def test_the_normal_form_of_a_name_is_no_better_and_no_worse_than_the_name(self):
+        hypothesis = support.imported("hypothesis")
+        text = hypothesis.strategies.text(max_size=8)
+        words = hypothesis.strategies.sampled_from(["test", "Testing", "TEST"])
+
+        @hypothesis.settings(max_examples=1000, deadline=None, database=None)
+        @hypothesis.given(text, words, text, hypothesis.strategies.sampled_from(FORMS))
+        def hold(before, word, after, form):
+            name = before + word + after
+            if any(unicodedata.category(each)[0] in "LNMC" for each in before[-1:] + after[:1]):
+                self.assertFalse(is_test_name(name), ascii(name))
+            if is_test_name(name):
+                self.assertTrue(is_test_name(unicodedata.normalize(form, name)), ascii(name))
+
+        hold()
 
 
 class PostgreSQLGuardTest(support.Outcomes):

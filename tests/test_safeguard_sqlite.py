@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -72,6 +74,108 @@ class SQLiteGuardTest(support.Outcomes):
         before = self.content()
         self.assertIn('would clear "latest.db"', self.message_of(self.case("sqlite:///" + link)))
         self.assertEqual(self.content(), before)
+
+    def assertRefused(self, url, name="latest.db"):
+        before = self.content()
+        message = self.message_of(self.case(url))
+        self.assertTrue(message.startswith('UnsafeDatabaseError: OrderTest would clear "' + name))
+        self.assertEqual(self.content(), before)
+        return message
+
+    def test_links_to_links_and_folders_are_followed(self):
+        folder, link = os.path.join(self.folder, "test"), os.path.join(self.folder, "app_test.db")
+        os.symlink(self.folder, folder)
+        os.symlink(os.path.join(folder, "latest.db"), link)
+        os.symlink("app_test.db", os.path.join(self.folder, "test.db"))
+        for path in (link, os.path.join(folder, "test.db"), os.path.join(folder, "latest.db")):
+            self.assertRefused("sqlite:///" + path)
+            self.assertRefused("sqlite:///file:%s?mode=rw&uri=true" % path)
+
+    def test_a_relative_path_is_followed(self):
+        os.symlink(self.path, os.path.join(self.folder, "app_test.db"))
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        for path in ("app_test.db", "./app_test.db", "file:app_test.db?uri=true"):
+            self.assertRefused("sqlite:///" + path)
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "needs /proc")
+    def test_a_descriptor_is_followed(self):
+        with open(self.path, "rb") as file:
+            self.assertRefused("sqlite:////proc/self/fd/%d" % file.fileno())
+
+    def test_a_hard_link_in_the_same_folder_is_refused(self):
+        link = os.path.join(self.folder, "app_test.db")
+        os.link(self.path, link)
+        self.assertEqual(
+            self.assertRefused("sqlite:///" + link, "app_test.db"),
+            'UnsafeDatabaseError: OrderTest would clear "app_test.db" at %s, which is not known to'
+            " be a test database.\n"
+            '  The same file has the name "latest.db" as well, which does not say so. Nothing was'
+            " touched.\n"
+            "  How it got there: the engine of the class = sqlite:///%s\n"
+            "  To allow this very database, write in OrderTest: allowed_databases ="
+            " ('app_test.db',)" % (os.path.realpath(self.folder), link),
+        )
+        for allowed in ("app_test.db", "latest.db"):
+            self.assertPasses(self.case("sqlite:///" + link, allowed_databases=(allowed,)))
+
+    def test_a_hard_link_from_another_folder_is_refused(self):
+        folder = os.path.join(self.folder, "elsewhere")
+        link = os.path.join(folder, "app_test.db")
+        os.mkdir(folder)
+        os.link(self.path, link)
+        message = self.assertRefused("sqlite:///" + link, "app_test.db")
+        self.assertIn(
+            "  The same file has 1 more name in another folder (a hard link), which may not say"
+            " so. Nothing was touched.\n",
+            message,
+        )
+        self.assertPasses(self.case("sqlite:///" + link, allowed_databases="app_test.db"))
+
+    def test_hard_links_that_are_all_for_tests_pass(self):
+        path = os.path.join(self.folder, "app_test.db")
+        sqlite3.connect(path).close()
+        open(path, "a").close()
+        os.link(path, os.path.join(self.folder, "test.db"))
+        self.assertPasses(self.case("sqlite:///" + path))
+
+    def test_a_file_that_is_mounted_over_another_is_refused(self):
+        path = os.path.join(self.folder, "app test.db")
+        open(path, "w").close()
+        mounting = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+        command = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+        code = (
+            "import sys; from dbtestcase import dialects; import sqlalchemy as sa;"
+            "from dbtestcase.databases import refusal_of;"
+            "engine = sa.create_engine('sqlite:///' + sys.argv[1]);"
+            "print(refusal_of(dialects.of_engine(engine).identify(engine), ()))"
+        )
+        arguments = mounting + [command, "sh", self.path, path]
+        try:
+            possible = subprocess.run(arguments + ["true"], stderr=subprocess.DEVNULL).returncode
+        except OSError:
+            possible = 1
+        if possible != 0:
+            self.skipTest("may not mount")
+        done = subprocess.run(
+            arguments + [sys.executable, "-c", code, path],
+            cwd=support.ROOT,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
+        self.assertEqual(
+            done.stdout.strip(),
+            'The same file has the name "latest.db" as well, which does not say so',
+        )
+
+    def test_names_that_end_in_dots_or_spaces(self):
+        for name in ("latest .db", "contest.", "latest.test ", "app_tes\u200bt.db"):
+            self.assertIn(
+                'would clear "%s"' % name,
+                self.message_of(self.case("sqlite:///" + os.path.join(self.folder, name))),
+            )
+        for name in ("app_test .db", "app_test.", "app_test. "):
+            self.assertPasses(self.case("sqlite:///" + os.path.join(self.folder, name)))
 
     def test_a_creator_leads_elsewhere(self):
         before = self.content()

@@ -6,6 +6,7 @@ There is one file for each library. What is public in one of them is a name of t
 - ``python.py``: unittest, exceptions, processes
 - ``drivers.py``: the connections and cursors of psycopg2, psycopg 3 and sqlite3
 - ``sqlalchemy.py``: statements, connections, sessions, pools, URLs
+- ``sessions.py``: what ORM sessions are bound to
 - ``flask.py``: Flask-SQLAlchemy in its versions, its Lite variant, the contexts of Flask
 - ``pairs.py``: versions that pip installs side by side and that do not work together
 """
@@ -14,4 +15,5 @@ from .drivers import *  # noqa: F403
 from .flask import *  # noqa: F403
 from .pairs import *  # noqa: F403
 from .python import *  # noqa: F403
+from .sessions import *  # noqa: F403
 from .sqlalchemy import *  # noqa: F403

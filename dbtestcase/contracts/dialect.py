@@ -29,6 +29,8 @@ class Identity(NamedTuple):
     version: str
     private: bool = False  # in memory or a temporary file: gone with its connection
     template: bool = False  # new databases are copies of it
+    other_names: Tuple[str, ...] = ()  # of the same file, which has several
+    unknown_names: int = 0  # how many more it has, in folders that nobody knows
 
     @property
     def label(self) -> str:

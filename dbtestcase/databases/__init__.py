@@ -11,7 +11,14 @@ from .build import ensure as ensure_built
 from .build import forget as forget_built
 from .clear import controls as controls_of
 from .clear import left_open, name_of, restore
-from .safeguard import CheckedDatabase, check, dispose, reconnect, used_dialects
+from .safeguard import (
+    CheckedDatabase,
+    check,
+    dispose,
+    is_beside_for_tests,
+    reconnect,
+    used_dialects,
+)
 from .verdicts import NO_TEST_WORD, approval, is_test_name, misled, remedy, unreachable
 from .verdicts import refusal as refusal_of
 
@@ -25,6 +32,7 @@ __all__ = [
     "dispose",
     "ensure_built",
     "forget_built",
+    "is_beside_for_tests",
     "is_test_name",
     "last_run",
     "left_open",

@@ -14,7 +14,14 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 from .. import _compat, dialects, events
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
-from ..errors import DatabaseTestCaseError, UnsafeDatabaseError, brief, first_line, reported
+from ..errors import (
+    DatabaseTestCaseError,
+    UnsafeDatabaseError,
+    UnsupportedDatabaseError,
+    brief,
+    first_line,
+    reported,
+)
 from . import claims
 from .announce import announce, killed_predecessor
 from .verdicts import (
@@ -124,6 +131,28 @@ def check(
             databases.append(database)
         database.engines.append(engine)
     return databases
+
+
+def is_beside_for_tests(engine: Any, allowed: Tuple[str, ...]) -> bool:
+    """Tell whether an engine that no class declares leads to a database that is for tests.
+
+    Where its URL says that it does not, nothing connects to it.
+
+    :param allowed: exact names that are allowed although they have no word ``test``.
+    """
+    named = str(engine.url.database or "").replace("\\", "/").rpartition("/")[2]
+    is_named = named in allowed or is_test_name(named.rpartition(".")[0] or named)
+    if getattr(engine.dialect, "is_async", False):
+        return is_named
+    if named not in ("", ":memory:") and not named.startswith("file:") and not is_named:
+        return False
+    try:
+        with _compat.connect_timeout():
+            return refusal(dialects.of_engine(engine).identify(engine), allowed) is None
+    except UnsupportedDatabaseError:
+        return is_named
+    except Exception:  # it cannot be reached
+        return False
 
 
 def used_dialects() -> List[Any]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from typing import Any, Optional, Tuple, Type
 
 from .. import _compat
 from ..connections import is_full
 from ..contracts import Identity, Target
-from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, first_line
+from ..errors import BlockedDatabaseError, ConfigurationError, ServerError, count, first_line
 
-_TEST_WORD = re.compile(r"(?<![^\W_])(test|testing)(?![^\W_])", re.IGNORECASE)
+_BESIDE = r"a-z0-9\x00-\x1f\x7f"  # of ASCII, what makes it a part of another word
+_TEST_WORD = re.compile(
+    r"(?<![{0}])(?:testing|test)(?![{0}])".format(_BESIDE), re.IGNORECASE | re.ASCII
+)
+_NORMAL_FORMS: Any = ("NFC", "NFD", "NFKC", "NFKD")
 
 #: What happened, to which test, and with which database or URL.
 REFUSED = "%s would clear %s, which is not known to be a test database"
@@ -24,8 +29,32 @@ def is_test_name(name: str) -> bool:
     """Tell whether ``test`` or ``testing`` stands as a word of its own in a database's name.
 
     ``app_test``, ``test`` and ``test-7`` pass; ``contest``, ``latest`` and ``attestation`` do not.
+    Only ASCII letters spell it. A letter, digit, mark or format character beside it, in any normal
+    form, makes it a part of another word.
     """
-    return _TEST_WORD.search(name) is not None
+    return any(
+        _ends_word(name[: found.start()], -1) and _ends_word(name[found.end() :], 0)
+        for found in _TEST_WORD.finditer(name)
+    )
+
+
+def _ends_word(beside: str, at: int) -> bool:
+    """Tell whether what is beside a word ends it, as the start and end of a name do.
+
+    :param at: the index of the character next to the word.
+    """
+    if not beside or beside.isascii():
+        return True  # the pattern has looked at it
+    forms = [beside] + [unicodedata.normalize(form, beside) for form in _NORMAL_FORMS]
+    return not any(_is_in_word(form[at]) for form in forms)
+
+
+def _is_in_word(character: str) -> bool:
+    if unicodedata.category(character)[0] in "LNMC":  # C: format, control, unassigned
+        return True
+    # Some symbols are letters and digits in a square or circle, which no normal form undoes.
+    called = unicodedata.name(character, "").split()
+    return character > "\x7f" and ("LETTER" in called or "DIGIT" in called)
 
 
 @functools.lru_cache(maxsize=100)
@@ -38,12 +67,23 @@ def refusal(identity: Identity, allowed: Tuple[str, ...]) -> Optional[str]:
         return None
     if identity.template:
         return "It is a template: whatever happens in it is in every database made later"
-    name = identity.name
-    if identity.key[0] == "sqlite":
-        name = name.rpartition(".")[0] or name
-    if identity.name in allowed or is_test_name(name):
+    if identity.name in allowed:
         return None
-    return NO_TEST_WORD
+    is_file = identity.key[0] == "sqlite"
+    for name in (identity.name,) + identity.other_names:
+        if name not in allowed and not is_test_name(_stem(name) if is_file else name):
+            if name is identity.name:
+                return NO_TEST_WORD
+            return 'The same file has the name "%s" as well, which does not say so' % name
+    if identity.unknown_names:
+        return "The same file has %s in another folder (a hard link), which may not say so" % count(
+            identity.unknown_names, "more name"
+        )
+    return None
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def approval(identity: Identity, allowed: Tuple[str, ...]) -> str:

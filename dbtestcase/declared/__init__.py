@@ -2,7 +2,7 @@
 
 ``suite.py`` reads a class or a test. ``target.py`` holds what it runs against, and knows which
 classes are set up; ``flask.py`` holds the same of an application, whose configuration
-``config.py`` loads.
+``config.py`` loads. ``sessions.py`` has sessions follow to the engines of a target.
 """
 
 from .flask import application, import_object

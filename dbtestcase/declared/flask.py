@@ -101,6 +101,7 @@ class FlaskTarget(Target):
         return leave
 
     def remove_session(self) -> None:
+        super().remove_session()
         # The scope may be the application context: without one there is nothing to remove.
         if _compat.current_app_context() is not None or not _compat.scoped_by_context(self.db):
             self.session.remove()
@@ -166,6 +167,7 @@ class LiteTarget(FlaskTarget):
             session.commit()
 
     def remove_session(self) -> None:
+        self.following.close_sessions()
         if _compat.current_app_context() is not None:
             sessions = _compat.lite_sessions()
             while sessions:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, Optional
 
+import sqlalchemy as sa
+
 from ..errors import ConfigurationError
 from .flask import application, target_of
 from .target import Given, PlainTarget, Target
@@ -54,6 +56,15 @@ def own_target(case: Any, shared: Optional[Target]) -> Optional[Target]:
 
 
 def _target(owner: Any, app: Any, engine: Any, name: str, made_here: bool) -> Optional[Target]:
+    target = _made(owner, app, engine, name, made_here)
+    if target is not None:
+        allowed = _declared(owner, "allowed_databases") or ()
+        with target.undone_on_error():
+            target.following.start((allowed,) if isinstance(allowed, str) else allowed)
+    return target
+
+
+def _made(owner: Any, app: Any, engine: Any, name: str, made_here: bool) -> Optional[Target]:
     if _is_application(app):
         # A test's own "config" may be anything; its class's is the one to load.
         config = _declared(owner if isinstance(owner, type) else type(owner), "config")
@@ -64,6 +75,8 @@ def _target(owner: Any, app: Any, engine: Any, name: str, made_here: bool) -> Op
         session = _declared(owner, "session")
         factory = getattr(session, "session_factory", session)
         engine = getattr(factory, "kw", {}).get("bind")
+        if isinstance(engine, sa.engine.Connection):
+            engine = engine.engine
     if engine is not None:
         return PlainTarget(engine, _declared(owner, "metadata"), _declared(owner, "session"))
     if app is not None:

@@ -10,10 +10,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import sqlalchemy as sa
 
-from .. import dialects
+from .. import _compat, dialects
 from ..connections import end_test
 from ..databases import dispose
 from ..errors import ConfigurationError
+from .sessions import Following
 
 
 class Target:
@@ -28,6 +29,7 @@ class Target:
     def __init__(self) -> None:
         self._undoing = contextlib.ExitStack()
         self.databases: List[Any] = []  # what its engines lead to, once that was checked
+        self.following = Following(self)
 
     def on_close(self, undo: Callable[[], None]) -> None:
         """Have something done when the target is closed, the last first."""
@@ -68,7 +70,8 @@ class Target:
         return lambda: None
 
     def remove_session(self) -> None:
-        """Remove the session of the present scope."""
+        """Remove the session of the present scope, and close those that followed."""
+        self.following.close_sessions()
 
     def commit_session(self) -> None:
         """Commit what was left pending in that session, as no test would see it otherwise."""
@@ -104,6 +107,7 @@ class PlainTarget(Target):
             is_url = isinstance(engine, (str, sa.engine.url.URL))
             self.engine = self._made(engine) if is_url else engine
             self.session = self._bound(session)
+            self._bind_metadata()
 
     def _made(self, url: Any) -> Any:
         try:
@@ -123,12 +127,14 @@ class PlainTarget(Target):
             session = sa.orm.scoped_session(sa.orm.sessionmaker(bind=self.engine))
             self.on_close(session.remove)
             return session
-        factory = getattr(session, "session_factory", session)
-        options = getattr(factory, "kw", None)
-        if options is not None and options.get("bind") is None and not options.get("binds"):
-            options["bind"] = self.engine
-            self.on_close(lambda: options.update(bind=None))
+        self.following.bind(session, self.engine)
         return session
+
+    def _bind_metadata(self) -> None:
+        metadata, bind = self.metadata, _compat.bind_of_metadata(self.metadata)
+        if bind is not None and not self.following.has(bind):
+            _compat.set_bind_of_metadata(metadata, self.engine)
+            self.on_close(lambda: _compat.set_bind_of_metadata(metadata, bind))
 
     @property
     def engines(self) -> Dict[Optional[str], Any]:
@@ -146,6 +152,7 @@ class PlainTarget(Target):
         self.metadata.create_all(self.engine)
 
     def remove_session(self) -> None:
+        super().remove_session()
         if hasattr(self.session, "remove"):
             self.session.remove()
 

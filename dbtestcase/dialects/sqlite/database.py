@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 from ... import _compat, where
 from ...contracts import Dialect, Identity, OuterConnection
 from ...errors import BlockedDatabaseError, UnsafeDatabaseError, brief, reported
+from .files import other_names
 from .outer import SQLiteOuterConnection
 
 _STILL_LOCKED = 'cannot clear "%s" for %s: another connection still has it locked'
@@ -265,7 +266,18 @@ def _identity(engine: Any, connection: Any) -> Identity:
 
 
 def _identity_of(path: str) -> Identity:
-    return Identity(("sqlite", path), os.path.basename(path), os.path.dirname(path), _VERSION)
+    folder, name = os.path.split(path)
+    names, unknown = other_names(path)
+    return Identity(
+        ("sqlite", os.path.normcase(path)),
+        name,
+        folder,
+        _VERSION,
+        False,
+        False,
+        tuple(names),
+        unknown,
+    )
 
 
 def _file_of(identity: Identity) -> Optional[Tuple[int, int]]:

@@ -1,15 +1,17 @@
 """Asks and settles sessions of a server: the connection that clears, and those of everybody else.
 
 ``control.py``
-    the connection that clears, checks and looks; what other connections are settled with; and
-    where a connection leads.
+    the connection that clears, checks and looks; what other connections are settled with.
+``identifying.py``
+    where a connection leads, and whether a pooler stands before the server.
 ``locks.py``
     who is at work in a database, and holds which locks.
 ``transactions.py``
     which transactions are still open.
 """
 
-from .control import KEPT, Control, Settings, connect, identify, identify_anew, quoted
+from .control import KEPT, Control, Settings, quoted
+from .identifying import connect, identify, identify_anew
 from .locks import LOCK
 from .transactions import Snapshot, all_over, one_snapshot, settled
 

@@ -12,8 +12,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .... import _compat
 from ....connections import ignore
-from ....contracts import Identity
-from ....errors import UnsafeDatabaseError
 from .locks import Sessions
 
 #: Emptying statements differ with the set of tables that a test wrote; this many are kept.
@@ -248,80 +246,3 @@ class Control(Sessions):
         # SQLAlchemy would log of one that is closed already that it cannot roll back.
         if self.process == os.getpid() and not self.dbapi.closed:
             self._fairy.close()
-
-
-# --- where a connection leads --------------------------------------------------------------------
-
-# Drivers have no code for a connection that they find closed.
-_ENDED = (None, "57P01", "57P02", "08006", "08003")
-
-_IDENTIFY = """
-SELECT current_catalog::text, d.oid, d.datistemplate,
-       pg_catalog.current_setting('server_version'),
-       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
-                          'YYYY-MM-DD HH24:MI:SS.US'),
-       pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
-       pg_catalog.current_setting('port')
-  FROM pg_catalog.pg_database d WHERE d.datname = current_catalog
-"""
-
-
-def identify(engine: Any) -> Identity:
-    """Ask a live connection of the engine, one of its pool where there is one to spare."""
-    pooled = _compat.spare_connection(engine)
-    try:
-        return _of_pooled(pooled)
-    except Exception as error:
-        if _compat.sqlstate(error) not in _ENDED:
-            raise
-        return identify_anew(engine)  # the pool's connection was ended meanwhile
-
-
-def identify_anew(engine: Any) -> Identity:
-    """Ask a new connection, made beside the pool."""
-    return _of_pooled(_compat.new_connection(engine))
-
-
-def connect(engine: Any, identity: Identity, lock_timeout: float) -> Control:
-    """Return the connection that clears a database.
-
-    :param engine: an engine on the database.
-    :param identity: what :func:`identify` said of it.
-    :param lock_timeout: seconds that a statement may wait for a lock.
-    :raises UnsafeDatabaseError: if the engine leads to another database now.
-    """
-    control = Control(engine, lock_timeout)
-    (row,) = control.execute(_IDENTIFY)
-    found = _identity(row)
-    if found.key != identity.key:
-        control.close()
-        raise UnsafeDatabaseError(
-            "%r does not always lead to the same database: first to %s, then to %s. Nothing was"
-            " touched." % (engine, identity.label, found.label)
-        )
-    return control
-
-
-def _of_pooled(fairy: Any) -> Identity:
-    try:
-        cursor = _compat.dbapi_connection(fairy).cursor()
-        cursor.execute(_IDENTIFY)
-        row = cursor.fetchone()
-        cursor.close()
-    except BaseException:
-        fairy.invalidate()
-        raise
-    fairy.close()
-    return _identity(row)
-
-
-def _identity(row: Any) -> Identity:
-    name, oid, template, version, started, address, port, socket_port = row
-    return Identity(
-        # The start of a server to the microsecond tells servers apart for any role to see.
-        key=("postgresql", started, int(oid)),
-        name=name,
-        place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
-        version="PostgreSQL %s" % version.split()[0],
-        template=template,
-    )
