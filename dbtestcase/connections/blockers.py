@@ -58,11 +58,11 @@ def ensure_free(
     pause, late = _FIRST_PAUSE, False
     while True:
         found = control.in_the_way(exclusive)
-        pids, gids = found.pids, found.gids
+        pids, gids = found.pids + leftovers.of_threads(control, found.pids), found.gids
         freed += leftovers.free_idle(control, found, deadline)
         if not pids and not gids:
             return freed
-        done = leftovers.free_blocking(control, found, unread, deadline)
+        done = leftovers.free_blocking(control, pids, gids, unread, deadline)
         if terminate_blockers and not done:
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
@@ -167,10 +167,13 @@ def _explain(context: Any) -> Optional[BaseException]:
     The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
     """
     test, error = running(), context.sqlalchemy_exception
-    if test is None or error is None or isinstance(error, BlockedDatabaseError):
-        return None
     fairy = _compat.fairy_of(context.connection) if context.connection is not None else None
     dbapi = _compat.dbapi_connection(fairy) if fairy is not None else None
+    if isinstance(dbapi, _compat.Ended):
+        context.invalidate_pool_on_disconnect = False  # the others are in order
+        return None
+    if test is None or error is None or isinstance(error, BlockedDatabaseError):
+        return None
     if bounds.was_cut(dbapi):
         text = "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
         return _compat.in_place_of(error, BlockedDatabaseError, text)  # type: ignore[no-any-return]

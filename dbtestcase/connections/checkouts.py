@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from typing import Any, Dict, List, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
@@ -35,6 +36,16 @@ class Place:
         self.lines = where.user_lines(_LINES)
         self.thread = threading.current_thread()
         self.since = time.monotonic()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that was in a thread that is still alive, and not this one."""
+        return self.thread is not threading.current_thread() and self.thread.is_alive()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether that thread is in the middle of something, and does not wait for work to do."""
+        return self.elsewhere and where.is_in_user_code(self.thread.ident or 0)
 
 
 class Checkout(Place):
@@ -66,16 +77,13 @@ class Checkout(Place):
         """The Connection that holds it; None for a raw one, or where it was thrown away."""
         return self.connection and self.connection()
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether a thread that is still alive, and not this one, checked it out."""
-        return self.thread is not threading.current_thread() and self.thread.is_alive()
-
 
 # By the id of the pool's record, which outlives every checkout of it. A StaticPool hands out one
 # record several times: what it had out before is kept in _more.
 _open: Dict[int, Checkout] = {}
 _more: List[Checkout] = []
+# What was taken away from threads that have yet to notice it.
+_ended: List[Checkout] = []
 # What a process that forked had checked out. Held for ever, since letting go of it would end the
 # parent's transaction over the connection that both of them share.
 _inherited: List[Tuple[Any, ...]] = []
@@ -141,6 +149,29 @@ def forget(fairy: Any) -> None:
     _more[:] = [checkout for checkout in _more if checkout.fairy() is not fairy]
 
 
+def end(checkout: Checkout, text: str) -> bool:
+    """Take a connection away from whoever has it checked out; tell whether he had it still.
+
+    He gets an error of the driver's class for whatever he goes on to do in his transaction.
+
+    :param text: of the error.
+    """
+    fairy = checkout.fairy()
+    if fairy is None or not checkout.open:
+        return False
+    forget(fairy)
+    _compat.end_checkout(fairy, text)
+    forget(fairy)  # known anew as it left its pool
+    _ended[:] = [each for each in _ended if each.fairy() is not None and each.elsewhere]
+    _ended.append(checkout)
+    return True
+
+
+def is_ended_elsewhere(fairy: Any) -> bool:
+    """Tell whether a connection was taken away from a thread that may not have noticed it."""
+    return any(each.fairy() is fairy and each.elsewhere for each in _ended)
+
+
 def was_forked() -> bool:
     """Tell whether this process was forked."""
     return _forked
@@ -152,7 +183,7 @@ def leave_to_parent() -> None:
     _forked = True
     _inherited.extend((each, each.fairy(), each.owner) for each in known())
     _open.clear()
-    del _more[:]
+    del _more[:], _ended[:]
 
 
 # --- connections past SQLAlchemy: the places where they are made are all that is known of them ---
@@ -163,10 +194,21 @@ class _Places(drivers.Subscriber):
 
     def opened(self, dbapi: Any) -> None:
         """Remember where a connection was made."""
-        setattr(dbapi, _MADE, Place())
+        try:
+            setattr(dbapi, _MADE, Place())
+        except AttributeError:
+            _made[dbapi] = Place()
 
 
 _PLACES = _Places()
+# Of connections that take no attributes.
+_made: "WeakKeyDictionary[Any, Place]" = WeakKeyDictionary()
+
+
+def made_at(dbapi: Any) -> Optional[Place]:
+    """Return where a driver's connection was made, ``None`` where that is not known."""
+    place: Optional[Place] = getattr(dbapi, _MADE, None) or (_made.get(dbapi) if _made else None)
+    return place
 
 
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:
@@ -178,8 +220,11 @@ def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     place = Place()
     place.since = since or place.since
     place.test, place.lines = where.test_at(place.since), []
-    made = getattr(dbapi, _MADE, None)
-    return made if made is not None and made.test == place.test else place
+    made = made_at(dbapi)
+    if made is None:
+        return place
+    place.thread = made.thread
+    return made if made.test == place.test else place
 
 
 # --- what pools and Connections report -----------------------------------------------------------

@@ -1,7 +1,7 @@
 """Watches the connections and cursors of drivers, however they were opened.
 
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
-that take note and else do what they did. Drivers' helpers written in C accept nothing but real
+that take note and else do what they did. Of asyncpg and psycopg for asyncio, connections are known. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
 psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
 that were open before are not watched either.
@@ -19,6 +19,7 @@ nothing that an observer or a subscriber does waits.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
@@ -97,10 +98,31 @@ def ignore(dbapi: Any) -> None:
         dbapi._dbtestcase_ignored = True
 
 
+def end(dbapi: Any, text: str) -> None:
+    """End the connection of a thread or an event loop, which gets an error for all it goes on to do.
+
+    :param text: of the error, which is of the driver's class.
+    """
+    _compat.shut(dbapi)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise dbapi.OperationalError(text)
+
+    with contextlib.suppress(AttributeError):  # asyncpg's takes none: its own error has to do
+        dbapi._dbtestcase_ended = text
+        dbapi.cursor = dbapi.execute = dbapi.commit = refuse
+
+
 def _opened(dbapi: Any) -> None:
     """Tell of a new connection; the first observer that a subscriber returns is its observer."""
     found = [subscriber.opened(dbapi) for subscriber in _subscribers]
     dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
+
+
+def _made(dbapi: Any) -> None:
+    """Tell of a new connection whose statements are not watched."""
+    for subscriber in _subscribers:
+        subscriber.opened(dbapi)
 
 
 def _prepared(gid: Optional[str]) -> None:
@@ -219,6 +241,7 @@ def _watch_psycopg() -> None:
     _compat.change_function("psycopg", "Connection", "__init__", _change_init)
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
+    _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
 
 
 def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -253,10 +276,26 @@ def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]
     return prepared
 
 
+# --- drivers for asyncio: it is known where their connections are made, not what they run --------
+
+
+def _watch_asyncpg() -> None:
+    _compat.change_function("asyncpg.connection", "Connection", "__init__", _change_async_init)
+
+
+def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
+    def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
+        initialize(dbapi, *arguments, **options)
+        _made(dbapi)
+
+    return made
+
+
 #: By the name of a driver's module: what watches it, once it was imported.
 _DRIVERS: Dict[str, Callable[[], None]] = {
     "psycopg2": _watch_psycopg2,
     "psycopg": _watch_psycopg,
+    "asyncpg": _watch_asyncpg,
 }
 
 
@@ -308,7 +347,11 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
     def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
         observer = cursor._dbtestcase_observer
         if observer is None:
-            result = method(cursor, *arguments, **options)
+            try:
+                result = method(cursor, *arguments, **options)
+            except Exception as error:
+                _explain(cursor, error)
+                raise
         else:
             statement = arguments[0] if takes_statement and arguments else None
             if not observer.before(cursor, name, statement, arguments):
@@ -317,6 +360,7 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
                 result = method(cursor, *arguments, **options)
             except BaseException as error:
                 observer.failed(cursor, error)
+                _explain(cursor, error)
                 raise
             observer.ran(cursor)
         sent = _compat.sent_to_prepare(cursor)
@@ -325,6 +369,13 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
         return result
 
     return run
+
+
+def _explain(cursor: Any, error: BaseException) -> None:
+    """Say why a statement failed if it is since its connection was ended."""
+    text = getattr(cursor.connection, "_dbtestcase_ended", None)
+    if text is not None:
+        _compat.add_text(error, text)
 
 
 def _executescript(cursor: Any, script: str) -> Any:

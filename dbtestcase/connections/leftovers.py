@@ -2,13 +2,17 @@
 
 A test begins on connections that nobody else has. Whatever the one before left checked out is
 rolled back and given back, as politely as can be: sessions first, then connections, then what the
-drivers have beside SQLAlchemy. What a thread is still at work on is left to it.
+drivers have beside SQLAlchemy. A statement that is still running is left to its thread.
+
+A thread in the middle of a transaction has its connection ended, as the rest of what it does would
+be in the next test; so has asyncio code, whose event loop alone could give it back.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import threading
 import time
 import warnings
 from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set
@@ -16,9 +20,9 @@ from weakref import WeakKeyDictionary
 
 from .. import _compat, events, where
 from ..contracts import ControlConnection, InTheWay
-from . import checkouts, settling, twophase
+from . import checkouts, drivers, settling, twophase
 from .bounds import cut_off_at, ends_in_time
-from .describe import duration
+from .describe import duration, ended
 
 _BOUND = 5.0  # seconds that giving back may take, where nothing else is said
 _KEPT = 8  # raw connections that their owners may go on using after the test that left them
@@ -138,16 +142,42 @@ def free(
 # --- what is known by its backend alone: it is the server that says so ---------------------------
 
 
+def of_threads(control: ControlConnection, pids: List[int]) -> List[int]:
+    """Return the backends of threads that are in mid-transaction, whatever these have locked.
+
+    :param pids: those that are known already.
+    """
+    others = [each for each in threading.enumerate() if each is not threading.current_thread()]
+    if not any(where.is_in_user_code(each.ident or 0) for each in others):
+        return []
+    found = set()
+    for dbapi in _compat.driver_connections():
+        if _compat.transaction_status(dbapi) in (None, _compat.IDLE) or dbapi in _left_to_owners:
+            continue
+        place = checkouts.of_dbapi(dbapi) or checkouts.made_at(dbapi)
+        if place is None or not place.in_use or _compat.location(dbapi) != control.location:
+            continue
+        if _compat.transaction_status(dbapi) != _compat.ACTIVE or not dbapi.autocommit:
+            found.add(_compat.backend_pid(dbapi))
+    return [pid for pid in found if pid is not None and pid not in pids]
+
+
 def free_blocking(
-    control: ControlConnection, found: InTheWay, unread: List[int], deadline: float
+    control: ControlConnection,
+    pids: List[int],
+    gids: List[str],
+    unread: List[int],
+    deadline: float,
 ) -> List[Leak]:
     """Take back what of this process is in the way of a reset; return it.
 
+    :param pids: the backends that are in the way.
+    :param gids: the names of prepared transactions that are.
     :param unread: backends whose streams were unread at two looks, which are closed.
     :param deadline: the time of ``time.monotonic()`` until which it may take.
     """
-    freed = take_back(found.pids, unread, deadline, control)
-    places = twophase.end(control, found.gids) if found.gids else []
+    freed = take_back(pids, unread, deadline, control)
+    places = twophase.end(control, gids) if gids else []
     return freed + [_leak_at(place, "prepared transaction", None) for place in places]
 
 
@@ -195,7 +225,7 @@ def take_back(
         if pid not in wanted:
             continue
         checkout = checkouts.of_dbapi(dbapi)
-        busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
+        busy = _is_at_work(dbapi, checkout or checkouts.made_at(dbapi))
         if (busy and pid not in unread) or (checkout is not None and not checked_out):
             continue
         if checkout is not None and not busy:
@@ -205,7 +235,7 @@ def take_back(
         backends = control.backends([pid]) if control is not None and checkout is None else []
         since = now - (backends[0].seconds or 0) if backends else None
         place = checkout or checkouts.used_last(since, dbapi)
-        if freeing.end_transaction(dbapi, close=busy):
+        if freeing.end_transaction(dbapi, place, close=busy):
             freeing.add("raw connection", place, pid)
     return freeing.leaks
 
@@ -240,9 +270,16 @@ class _Freeing:
     def close_session(self, session: Any) -> bool:
         """Close an ORM session, unless a thread is at work with it; tell whether."""
         held = _held_by(session)
+        fairies = [_compat.fairy_of(each) for each in _compat.connections_of_session(session)]
+        if any(checkouts.is_ended_elsewhere(each) for each in fairies):
+            return False  # a thread is to find it as it is
         if checkouts.was_forked() and len(held) < len(_compat.connections_of_session(session)):
             return False  # they are those of the process that forked this one
         if any(self._is_busy(each) for each in held):
+            return False
+        if any(_is_to_end(each) for each in held):
+            for each in held:
+                self._end_for_good(each, "session")
             return False
         pids = [_compat.backend_pid(each.dbapi) for each in held]
         if not self._bounded(session.close, held):
@@ -258,6 +295,9 @@ class _Freeing:
             return
         pid = _compat.backend_pid(checkout.dbapi)
         kind = "raw connection" if checkout.connection is None else "connection"
+        if _is_to_end(checkout):
+            self._end_for_good(checkout, kind)
+            return
         if checkout.test is None:
             done = self._bounded(lambda: self._end(checkout.dbapi), [checkout])
         elif checkout.owner is not None:
@@ -268,8 +308,11 @@ class _Freeing:
         if done:
             self.add(kind, checkout, pid)
 
-    def end_transaction(self, dbapi: Any, close: bool = False) -> bool:
-        """Roll a driver's connection back, or close it; tell whether there was anything to end."""
+    def end_transaction(self, dbapi: Any, place: checkouts.Place, close: bool = False) -> bool:
+        """Roll a driver's connection back, or end it; tell whether there was anything to end."""
+        if place.in_use or _compat.is_async(dbapi):
+            drivers.end(dbapi, ended(place))
+            return True
         if close:
             dbapi.close()
             return True
@@ -288,10 +331,20 @@ class _Freeing:
 
     def _is_busy(self, checkout: checkouts.Checkout) -> bool:
         """Tell whether a statement is running on a connection: rolling back would wait for it."""
-        if _compat.transaction_status(checkout.dbapi) != _compat.ACTIVE:
+        if not _is_at_work(checkout.dbapi, checkout):
             return False
         self.add("connection", checkout, _compat.backend_pid(checkout.dbapi), freed=False)
         return True
+
+    def _end_for_good(self, checkout: checkouts.Checkout, kind: str) -> None:
+        """End the connection of a thread, or of asyncio code, that would go on in the next test."""
+        pid, shared = _compat.backend_pid(checkout.dbapi), _is_shared(checkout)
+        if checkouts.end(checkout, ended(checkout)):
+            if not shared:
+                _compat.shut(checkout.dbapi)
+            elif not ends_in_time(checkout.dbapi.close, self.deadline):
+                return
+            self.add(kind, checkout, pid)
 
     def _bounded(self, close: Callable[[], Any], held: List[checkouts.Checkout]) -> bool:
         """Run what closes, no longer than until the deadline; tell whether it came to its end."""
@@ -364,6 +417,28 @@ def _is_left(checkout: checkouts.Checkout) -> bool:
     if _compat.transaction_status(checkout.dbapi) != _compat.IDLE:
         return True
     return checkout.test is not None and not checkout.elsewhere
+
+
+def _is_at_work(dbapi: Any, place: Optional[checkouts.Place]) -> bool:
+    """Tell whether a statement is running that will end, and so is to be waited for.
+
+    One of an event loop of this thread will not, as the loop stands still meanwhile.
+    """
+    if _compat.transaction_status(dbapi) != _compat.ACTIVE:
+        return False
+    return not _compat.is_async(dbapi) or (place is not None and place.elsewhere)
+
+
+def _is_to_end(checkout: checkouts.Checkout) -> bool:
+    """Tell whether a connection cannot be given back, without harm to the next test, politely."""
+    if _compat.is_async(checkout.dbapi):
+        return True
+    return checkout.in_use and (_is_shared(checkout) or _compat.says_where(checkout.dbapi))
+
+
+def _is_shared(checkout: checkouts.Checkout) -> bool:
+    """Tell whether a checkout is one of several of one connection, in an outer transaction."""
+    return bool(getattr(checkout.pool, "settled", False))
 
 
 def _rollback_by_statement(dbapi: Any) -> None:
