@@ -22,7 +22,7 @@ it calls :func:`end_test`.
 from .blockers import blocked, ensure_free, is_full, is_lock_timeout
 from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
-from .describe import duration, lock_holders
+from .describe import advice, duration, lines_about, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
 from .drivers import Observer, Subscriber, ignore, open_cursor
@@ -43,6 +43,7 @@ __all__ = [
     "QuerySubscriber",
     "ROW_WRITES",
     "Subscriber",
+    "advice",
     "all_quoted",
     "begin_test",
     "blocked",
@@ -58,6 +59,7 @@ __all__ = [
     "is_full",
     "is_lock_timeout",
     "leak_text",
+    "lines_about",
     "lock_holders",
     "note_leaks",
     "open_checkouts",

@@ -1,10 +1,11 @@
 """Watches the connections and cursors of drivers, however they were opened.
 
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
-that take note and else do what they did. Of asyncpg and psycopg for asyncio, connections are known. Drivers' helpers written in C accept nothing but real
+that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
 psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
-that were open before are not watched either.
+that were open before are not watched either. Of asyncpg and of psycopg for asyncio it is known
+where connections are made, and not what they run.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -99,7 +100,7 @@ def ignore(dbapi: Any) -> None:
 
 
 def end(dbapi: Any, text: str) -> None:
-    """End the connection of a thread or an event loop, which gets an error for all it goes on to do.
+    """End a connection that a thread or an event loop uses; all it gets from now on is an error.
 
     :param text: of the error, which is of the driver's class.
     """

@@ -16,10 +16,13 @@ def of_engine(engine: Any) -> Any:
     """Return the dialect class for an engine.
 
     :raises UnsupportedDatabaseError: for a database that cannot be reset; nothing was touched.
+    :raises ConfigurationError: for an engine of asyncio.
     """
     name = engine.dialect.name
     if name not in SUPPORTED:
         raise _unsupported(name, engine.url)
+    if getattr(engine.dialect, "is_async", False):
+        raise _asynchronous(engine)
     return _dialect(SUPPORTED[name])
 
 
@@ -47,6 +50,22 @@ def unusable(url: Any, error: Exception) -> Exception:
                 if name == "postgres"
                 else _compat.missing_driver(error) or "Install the driver that the URL asks for."
             ),
+        )
+    )
+
+
+def _asynchronous(engine: Any) -> ConfigurationError:
+    is_sqlite = engine.dialect.name == "sqlite"
+    plain = "sqlite" if is_sqlite else _compat.postgresql_drivername() or "postgresql"
+    instead = _compat.url_with(engine.url, drivername=plain)
+    return ConfigurationError(
+        "%s is an engine for asyncio. Test cases on such an engine are not supported yet. Nothing"
+        " was touched.\n"
+        "  Give the class a plain engine on the same database: %s\n"
+        "  Beside it the code under test may go on to use engines for asyncio."
+        % (
+            _compat.url_text(engine.url, hide_password=True),
+            _compat.url_text(instead, hide_password=True),
         )
     )
 
