@@ -68,6 +68,19 @@ def shut(dbapi: Any) -> None:
             copy.shutdown(socket.SHUT_RDWR)
 
 
+def close_in_loop(dbapi: Any) -> None:
+    """Have an asyncio driver know that its connection, whose socket was shut, is closed.
+
+    Its event loop, which does that, must not be running in another thread.
+    """
+    own = driver_connection(dbapi)
+    with contextlib.suppress(Exception):
+        if not _is_asyncpg(own):
+            own.pgconn.finish()
+        elif not own._loop.is_closed():
+            own.terminate()
+
+
 def _is_asyncpg(dbapi: Any) -> bool:
     return hasattr(type(dbapi), "get_server_pid")
 

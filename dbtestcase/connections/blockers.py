@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from .. import _compat
 from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError
-from . import bounds, checkouts, describe, leftovers
+from . import bounds, checkouts, describe, ending, leftovers
 from .leftovers import Leak
 from .settling import Running, running
 
@@ -58,7 +58,7 @@ def ensure_free(
     pause, late = _FIRST_PAUSE, False
     while True:
         found = control.in_the_way(exclusive)
-        pids, gids = found.pids + leftovers.of_threads(control, found.pids), found.gids
+        pids, gids = found.pids + ending.of_threads(control, found.pids), found.gids
         freed += leftovers.free_idle(control, found, deadline)
         if not pids and not gids:
             return freed
@@ -80,6 +80,36 @@ def ensure_free(
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(_LONGEST_PAUSE, pause * 2)
         late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
+
+
+def ensure_threads_over(
+    control: ControlConnection,
+    engines: Iterable[Any],
+    database_name: str,
+    test_name: str,
+    lock_timeout: float,
+) -> List[Leak]:
+    """Return when no thread is in the middle of a transaction; end those that run no statement.
+
+    :param control: the control connection on the database.
+    :param engines: the engines on it.
+    :param lock_timeout: seconds to wait for statements at most.
+    :return: what had to be ended.
+    :raises BlockedDatabaseError: if a statement is still running then; it names it.
+    """
+    deadline, freed, pause = time.monotonic() + lock_timeout, [], _FIRST_PAUSE
+    while True:
+        late = time.monotonic() >= deadline
+        leaks, pids = leftovers.free_threads(engines, control, deadline)
+        freed += leaks
+        if not pids:
+            return freed
+        if late:
+            fact = "the rollback waited %.1f s for a statement" % lock_timeout
+            lines = describe.lines_about(control, pids, [])
+            raise _cannot_clear(database_name, test_name, fact, lines)
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 def blocked(

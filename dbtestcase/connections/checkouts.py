@@ -82,8 +82,6 @@ class Checkout(Place):
 # record several times: what it had out before is kept in _more.
 _open: Dict[int, Checkout] = {}
 _more: List[Checkout] = []
-# What was taken away from threads that have yet to notice it.
-_ended: List[Checkout] = []
 # What a process that forked had checked out. Held for ever, since letting go of it would end the
 # parent's transaction over the connection that both of them share.
 _inherited: List[Tuple[Any, ...]] = []
@@ -149,29 +147,6 @@ def forget(fairy: Any) -> None:
     _more[:] = [checkout for checkout in _more if checkout.fairy() is not fairy]
 
 
-def end(checkout: Checkout, text: str) -> bool:
-    """Take a connection away from whoever has it checked out; tell whether he had it still.
-
-    He gets an error of the driver's class for whatever he goes on to do in his transaction.
-
-    :param text: of the error.
-    """
-    fairy = checkout.fairy()
-    if fairy is None or not checkout.open:
-        return False
-    forget(fairy)
-    _compat.end_checkout(fairy, text)
-    forget(fairy)  # known anew as it left its pool
-    _ended[:] = [each for each in _ended if each.fairy() is not None and each.elsewhere]
-    _ended.append(checkout)
-    return True
-
-
-def is_ended_elsewhere(fairy: Any) -> bool:
-    """Tell whether a connection was taken away from a thread that may not have noticed it."""
-    return any(each.fairy() is fairy and each.elsewhere for each in _ended)
-
-
 def was_forked() -> bool:
     """Tell whether this process was forked."""
     return _forked
@@ -183,7 +158,7 @@ def leave_to_parent() -> None:
     _forked = True
     _inherited.extend((each, each.fairy(), each.owner) for each in known())
     _open.clear()
-    del _more[:], _ended[:]
+    del _more[:]
 
 
 # --- connections past SQLAlchemy: the places where they are made are all that is known of them ---
@@ -224,7 +199,7 @@ def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     if made is None:
         return place
     place.thread = made.thread
-    return made if made.test == place.test else place
+    return made if made.test == place.test or made.since > place.since else place
 
 
 # --- what pools and Connections report -----------------------------------------------------------

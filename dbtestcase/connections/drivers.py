@@ -114,6 +114,11 @@ def end(dbapi: Any, text: str) -> None:
         dbapi.cursor = dbapi.execute = dbapi.commit = refuse
 
 
+def is_ended(dbapi: Any) -> bool:
+    """Tell whether a connection was ended by :func:`end`."""
+    return hasattr(dbapi, "_dbtestcase_ended")
+
+
 def _opened(dbapi: Any) -> None:
     """Tell of a new connection; the first observer that a subscriber returns is its observer."""
     found = [subscriber.opened(dbapi) for subscriber in _subscribers]
@@ -351,7 +356,7 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
             try:
                 result = method(cursor, *arguments, **options)
             except Exception as error:
-                _explain(cursor, error)
+                _explain(cursor.connection, error)
                 raise
         else:
             statement = arguments[0] if takes_statement and arguments else None
@@ -361,7 +366,7 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
                 result = method(cursor, *arguments, **options)
             except BaseException as error:
                 observer.failed(cursor, error)
-                _explain(cursor, error)
+                _explain(cursor.connection, error)
                 raise
             observer.ran(cursor)
         sent = _compat.sent_to_prepare(cursor)
@@ -372,11 +377,11 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
     return run
 
 
-def _explain(cursor: Any, error: BaseException) -> None:
-    """Say why a statement failed if it is since its connection was ended."""
-    text = getattr(cursor.connection, "_dbtestcase_ended", None)
+def _explain(dbapi: Any, error: BaseException) -> None:
+    """Raise the error that says why a statement failed, if it is since its connection was ended."""
+    text = getattr(dbapi, "_dbtestcase_ended", None)
     if text is not None:
-        _compat.add_text(error, text)
+        raise dbapi.OperationalError(text) from error
 
 
 def _executescript(cursor: Any, script: str) -> Any:

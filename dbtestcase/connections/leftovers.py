@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import threading
 import time
 import warnings
-from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
 from .. import _compat, events, where
 from ..contracts import ControlConnection, InTheWay
-from . import checkouts, drivers, settling, twophase
+from . import checkouts, drivers, ending, settling, twophase
 from .bounds import cut_off_at, ends_in_time
-from .describe import duration, ended
+from .describe import duration
 
 _BOUND = 5.0  # seconds that giving back may take, where nothing else is said
 _KEPT = 8  # raw connections that their owners may go on using after the test that left them
@@ -139,27 +138,29 @@ def free(
     return freeing.leaks
 
 
-# --- what is known by its backend alone: it is the server that says so ---------------------------
+def free_threads(
+    engines: Iterable[Any], control: ControlConnection, deadline: float
+) -> Tuple[List[Leak], List[int]]:
+    """End what threads are in the middle of; return it, and the backends that are at work.
 
-
-def of_threads(control: ControlConnection, pids: List[int]) -> List[int]:
-    """Return the backends of threads that are in mid-transaction, whatever these have locked.
-
-    :param pids: those that are known already.
+    :param engines: the engines of the test, which may share one connection.
+    :param control: the control connection on their database.
+    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
     """
-    others = [each for each in threading.enumerate() if each is not threading.current_thread()]
-    if not any(where.is_in_user_code(each.ident or 0) for each in others):
-        return []
-    found = set()
-    for dbapi in _compat.driver_connections():
-        if _compat.transaction_status(dbapi) in (None, _compat.IDLE) or dbapi in _left_to_owners:
-            continue
-        place = checkouts.of_dbapi(dbapi) or checkouts.made_at(dbapi)
-        if place is None or not place.in_use or _compat.location(dbapi) != control.location:
-            continue
-        if _compat.transaction_status(dbapi) != _compat.ACTIVE or not dbapi.autocommit:
-            found.add(_compat.backend_pid(dbapi))
-    return [pid for pid in found if pid is not None and pid not in pids]
+    if not ending.has_threads():
+        return [], []
+    freeing = _Freeing(engines, deadline)
+    mine = [each for each in freeing.left() if each.in_use]
+    busy = [each for each in mine if ending.is_at_work(each.dbapi, each)]
+    for checkout in mine:
+        freeing.give_back(checkout)
+    pids = ending.of_threads(control, [])
+    leaks = freeing.leaks + take_back(pids, (), deadline, control)
+    at_work = [_compat.backend_pid(each.dbapi) for each in busy] + ending.of_threads(control, [])
+    return leaks, sorted({pid for pid in at_work if pid is not None})
+
+
+# --- what is known by its backend alone: it is the server that says so ---------------------------
 
 
 def free_blocking(
@@ -222,10 +223,10 @@ def take_back(
     freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
-        if pid not in wanted:
+        if pid not in wanted or drivers.is_ended(dbapi):
             continue
         checkout = checkouts.of_dbapi(dbapi)
-        busy = _is_at_work(dbapi, checkout or checkouts.made_at(dbapi))
+        busy = ending.is_at_work(dbapi, checkout or checkouts.made_at(dbapi))
         if (busy and pid not in unread) or (checkout is not None and not checked_out):
             continue
         if checkout is not None and not busy:
@@ -235,6 +236,8 @@ def take_back(
         backends = control.backends([pid]) if control is not None and checkout is None else []
         since = now - (backends[0].seconds or 0) if backends else None
         place = checkout or checkouts.used_last(since, dbapi)
+        if checkout is None and place.in_use and place.test == where.current_test():
+            place = checkouts.made_at(dbapi) or place  # it is seen while that test is made ready
         if freeing.end_transaction(dbapi, place, close=busy):
             freeing.add("raw connection", place, pid)
     return freeing.leaks
@@ -271,21 +274,21 @@ class _Freeing:
         """Close an ORM session, unless a thread is at work with it; tell whether."""
         held = _held_by(session)
         fairies = [_compat.fairy_of(each) for each in _compat.connections_of_session(session)]
-        if any(checkouts.is_ended_elsewhere(each) for each in fairies):
+        if any(ending.is_ended_elsewhere(each) for each in fairies):
             return False  # a thread is to find it as it is
         if checkouts.was_forked() and len(held) < len(_compat.connections_of_session(session)):
             return False  # they are those of the process that forked this one
         if any(self._is_busy(each) for each in held):
             return False
-        if any(_is_to_end(each) for each in held):
-            for each in held:
-                self._end_for_good(each, "session")
+        if any(ending.is_meant(each) for each in held):
+            for checkout in held:
+                self._end(checkout, "session")
             return False
         pids = [_compat.backend_pid(each.dbapi) for each in held]
         if not self._bounded(session.close, held):
             return False
         for checkout, pid in zip(held, pids):
-            self._end_in_pool(checkout.dbapi)
+            self._roll_back_in_pool(checkout.dbapi)
             self.add("session", checkout, pid)
         return True
 
@@ -295,14 +298,14 @@ class _Freeing:
             return
         pid = _compat.backend_pid(checkout.dbapi)
         kind = "raw connection" if checkout.connection is None else "connection"
-        if _is_to_end(checkout):
-            self._end_for_good(checkout, kind)
+        if ending.is_meant(checkout):
+            self._end(checkout, kind)
             return
         if checkout.test is None:
-            done = self._bounded(lambda: self._end(checkout.dbapi), [checkout])
+            done = self._bounded(lambda: self._roll_back(checkout.dbapi), [checkout])
         elif checkout.owner is not None:
             done = self._bounded(checkout.owner.close, [checkout])
-            self._end_in_pool(checkout.dbapi)
+            self._roll_back_in_pool(checkout.dbapi)
         else:
             done = self._bounded(lambda: self._leave_to_owner(checkout), [checkout])
         if done:
@@ -311,13 +314,13 @@ class _Freeing:
     def end_transaction(self, dbapi: Any, place: checkouts.Place, close: bool = False) -> bool:
         """Roll a driver's connection back, or end it; tell whether there was anything to end."""
         if place.in_use or _compat.is_async(dbapi):
-            drivers.end(dbapi, ended(place))
+            ending.end_raw(dbapi, place)
             return True
         if close:
             dbapi.close()
             return True
         with cut_off_at(self.deadline, dbapi):
-            return self._end(dbapi)
+            return self._roll_back(dbapi)
 
     def add(
         self, kind: str, place: checkouts.Place, pid: Optional[int], freed: bool = True
@@ -331,19 +334,14 @@ class _Freeing:
 
     def _is_busy(self, checkout: checkouts.Checkout) -> bool:
         """Tell whether a statement is running on a connection: rolling back would wait for it."""
-        if not _is_at_work(checkout.dbapi, checkout):
+        if not ending.is_at_work(checkout.dbapi, checkout):
             return False
         self.add("connection", checkout, _compat.backend_pid(checkout.dbapi), freed=False)
         return True
 
-    def _end_for_good(self, checkout: checkouts.Checkout, kind: str) -> None:
-        """End the connection of a thread, or of asyncio code, that would go on in the next test."""
-        pid, shared = _compat.backend_pid(checkout.dbapi), _is_shared(checkout)
-        if checkouts.end(checkout, ended(checkout)):
-            if not shared:
-                _compat.shut(checkout.dbapi)
-            elif not ends_in_time(checkout.dbapi.close, self.deadline):
-                return
+    def _end(self, checkout: checkouts.Checkout, kind: str) -> None:
+        pid = _compat.backend_pid(checkout.dbapi)
+        if ending.end(checkout, self.deadline):
             self.add(kind, checkout, pid)
 
     def _bounded(self, close: Callable[[], Any], held: List[checkouts.Checkout]) -> bool:
@@ -369,7 +367,7 @@ class _Freeing:
         His cursors may be at it again, so nobody else may get it; and his own rollback and close
         must not fail. So that a server's connections do not run out, only some are kept so.
         """
-        self._end(checkout.dbapi)
+        self._roll_back(checkout.dbapi)
         fairy = checkout.fairy()
         if fairy is None or _compat.backend_pid(checkout.dbapi) is None:
             return
@@ -380,12 +378,12 @@ class _Freeing:
         while len(_left_to_owners) > _KEPT:
             _left_to_owners.popleft().close()
 
-    def _end_in_pool(self, dbapi: Any) -> None:
+    def _roll_back_in_pool(self, dbapi: Any) -> None:
         # After an explicit BEGIN in autocommit a connection goes back in its transaction.
         if checkouts.of_dbapi(dbapi) is None:
-            self._end(dbapi)
+            self._roll_back(dbapi)
 
-    def _end(self, dbapi: Any) -> bool:
+    def _roll_back(self, dbapi: Any) -> bool:
         """End the transaction of a driver's connection; tell whether there was one."""
         if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
             return False
@@ -417,28 +415,6 @@ def _is_left(checkout: checkouts.Checkout) -> bool:
     if _compat.transaction_status(checkout.dbapi) != _compat.IDLE:
         return True
     return checkout.test is not None and not checkout.elsewhere
-
-
-def _is_at_work(dbapi: Any, place: Optional[checkouts.Place]) -> bool:
-    """Tell whether a statement is running that will end, and so is to be waited for.
-
-    One of an event loop of this thread will not, as the loop stands still meanwhile.
-    """
-    if _compat.transaction_status(dbapi) != _compat.ACTIVE:
-        return False
-    return not _compat.is_async(dbapi) or (place is not None and place.elsewhere)
-
-
-def _is_to_end(checkout: checkouts.Checkout) -> bool:
-    """Tell whether a connection cannot be given back, without harm to the next test, politely."""
-    if _compat.is_async(checkout.dbapi):
-        return True
-    return checkout.in_use and (_is_shared(checkout) or _compat.says_where(checkout.dbapi))
-
-
-def _is_shared(checkout: checkouts.Checkout) -> bool:
-    """Tell whether a checkout is one of several of one connection, in an outer transaction."""
-    return bool(getattr(checkout.pool, "settled", False))
 
 
 def _rollback_by_statement(dbapi: Any) -> None:

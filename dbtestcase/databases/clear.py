@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 from .. import _compat, events
-from ..connections import Leak, blocked, ensure_free, free, is_lock_timeout, warn_of_leaks
+from ..connections import (
+    Leak,
+    blocked,
+    ensure_free,
+    ensure_threads_over,
+    free,
+    is_lock_timeout,
+    warn_of_leaks,
+)
 from ..contracts import ControlConnection, Target
 from .safeguard import CheckedDatabase, reconnect
 
@@ -130,6 +138,20 @@ def take_back(target: Target, databases: List[CheckedDatabase], case: Any) -> No
     warn_of_leaks(free(target.engines.values(), target.scoped_sessions()))
     for database in databases:
         warn_of_leaks(_freed(database, case, exclusive=False))
+
+
+def end_threads(databases: List[CheckedDatabase], case: Any) -> None:
+    """End what threads are in the middle of, and say so.
+
+    :raises BlockedDatabaseError: if a statement of theirs goes on for longer than the bound.
+    """
+    for database in databases:
+        control = database.dialect.control
+        if control is not None and database.dialect.alive:
+            bound, name = case.lock_timeout, name_of(case)
+            warn_of_leaks(
+                ensure_threads_over(control, database.engines, database.name, name, bound)
+            )
 
 
 def left_open(databases: List[CheckedDatabase], case: Any) -> List[Leak]:
