@@ -104,7 +104,6 @@ def end(dbapi: Any, text: str) -> None:
 
     :param text: of the error, which is of the driver's class.
     """
-    _compat.shut(dbapi)
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise dbapi.OperationalError(text)
@@ -112,6 +111,7 @@ def end(dbapi: Any, text: str) -> None:
     with contextlib.suppress(AttributeError):  # asyncpg's takes none: its own error has to do
         dbapi._dbtestcase_ended = text
         dbapi.cursor = dbapi.execute = dbapi.commit = refuse
+    _compat.shut(dbapi)
 
 
 def is_ended(dbapi: Any) -> bool:

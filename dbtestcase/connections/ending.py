@@ -14,7 +14,9 @@ from typing import Any, List, Optional
 
 from .. import _compat, where
 from ..contracts import ControlConnection
-from . import bounds, checkouts, describe, drivers
+from . import bounds, checkouts, describe, drivers, settling
+
+_TERMINATING = 1.0  # seconds that a backend may take to end
 
 # What was taken away from threads that have yet to notice it.
 _ended: List[checkouts.Checkout] = []
@@ -68,10 +70,18 @@ def end(checkout: checkouts.Checkout, deadline: float) -> bool:
 
 def end_raw(dbapi: Any, place: checkouts.Place) -> None:
     """End a connection of a driver that somebody uses."""
+    pid, location = _compat.backend_pid(dbapi), _compat.location(dbapi)
     waiting = _compat.transaction_status(dbapi) == _compat.ACTIVE
     drivers.end(_compat.driver_connection(dbapi), describe.ended(place))
     if _compat.is_async(dbapi) and not waiting and not place.elsewhere:
         _compat.close_in_loop(dbapi)
+    # A backend that has begun a statement in this very moment looks at its socket only after it.
+    test = settling.running()
+    for control in test.scope.controls.values() if test is not None and pid else ():
+        if control.location == location:
+            with contextlib.suppress(Exception):  # it is lost
+                control.terminate(pid or 0, _TERMINATING)
+            break
 
 
 def has_threads() -> bool:
