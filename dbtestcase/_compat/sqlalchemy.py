@@ -286,6 +286,15 @@ class Ended:
 
     close = terminate = rollback
 
+    @property
+    def _connection(self) -> Ended:
+        """The driver's connection, as SQLAlchemy asks of one for asyncio."""
+        return self
+
+    def is_closed(self) -> bool:
+        """Return true."""
+        return True
+
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         """Raise the error, as does whatever else is asked of the connection."""
         raise self.error.with_traceback(None)
