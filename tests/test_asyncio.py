@@ -100,8 +100,6 @@ class AsyncEngines(Beside):
 
     @classmethod
     def setUpClass(cls) -> None:
-        if support.missing("greenlet") or not hasattr(sa, "Select"):
-            raise unittest.SkipTest("needs greenlet and an SQLAlchemy that has asyncio")
         super().setUpClass()
         url = _compat.url_with(cls.url, drivername="postgresql+%s" % cls.driver)
         try:

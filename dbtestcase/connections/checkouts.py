@@ -199,7 +199,8 @@ def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     if made is None:
         return place
     place.thread = made.thread
-    return made if made.test == place.test or made.since > place.since else place
+    same = where.test_at(made.since) == where.test_at(place.since)  # also between two tests
+    return made if same or made.since > place.since else place
 
 
 # --- what pools and Connections report -----------------------------------------------------------
