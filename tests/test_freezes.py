@@ -150,6 +150,9 @@ class Freezes(Shop):
             session.execute(READ)
             ready.set()
             go.wait(10)
+            with self.assertRaisesRegex(sa.exc.OperationalError, "this connection was ended"):
+                session.execute(sa.text("SELECT 1"))
+            session.rollback()
             said.append(session.execute(sa.text("SELECT 1")).scalar())
             session.close()
 

@@ -1,10 +1,13 @@
-"""Keeps the differences between psycopg2, psycopg 3 and sqlite3: connections and cursors."""
+"""Keeps the differences between psycopg2, psycopg 3, asyncpg and sqlite3."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import os
 import re
+import socket
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -24,7 +27,74 @@ def sqlstate(error: BaseException) -> Optional[str]:
     return str(state) if state else None
 
 
-# The numbers of libpq, which both drivers use.
+# --- drivers for asyncio --------------------------------------------------------------------------
+
+
+def driver_connection(dbapi: Any) -> Any:
+    """Return the connection of an asyncio driver that SQLAlchemy has adapted; others as they are.
+
+    Only code that an engine runs in its greenlet can use the adapted one, as nothing else can wait.
+    """
+    return dbapi._connection if type(dbapi).__name__.startswith("AsyncAdapt_") else dbapi
+
+
+def is_async(dbapi: Any) -> bool:
+    """Tell whether a connection, adapted or not, is psycopg's for asyncio or asyncpg's."""
+    own = driver_connection(dbapi)
+    return _is_asyncpg(own) or any(each.__name__ == "AsyncConnection" for each in type(own).__mro__)
+
+
+def is_of_closed_loop(dbapi: Any) -> bool:
+    """Tell whether a connection can be used no more, as its event loop is closed."""
+    loop = getattr(driver_connection(dbapi), "_loop", None)
+    return loop is not None and bool(loop.is_closed())
+
+
+def is_closed(dbapi: Any) -> bool:
+    """Tell whether a driver's connection is known to be closed."""
+    own = driver_connection(dbapi)
+    return bool(own.is_closed() if _is_asyncpg(own) else own.closed)
+
+
+def shut(dbapi: Any) -> None:
+    """Shut the socket of a connection, whatever its driver, thread or event loop does with it.
+
+    Whoever waits for its server gets an error, and the server ends the transaction.
+    """
+    own = driver_connection(dbapi)
+    with contextlib.suppress(Exception):
+        number = own._transport.get_extra_info("socket") if _is_asyncpg(own) else own
+        with socket.socket(fileno=os.dup(number.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+
+
+def close_in_loop(dbapi: Any) -> None:
+    """Have an asyncio driver know that its connection, whose socket was shut, is closed.
+
+    Its event loop, which does that, must not be running in another thread.
+    """
+    own = driver_connection(dbapi)
+    with contextlib.suppress(Exception):
+        if not _is_asyncpg(own):
+            own.pgconn.finish()
+        elif not own._loop.is_closed():
+            own.terminate()
+
+
+def _is_asyncpg(dbapi: Any) -> bool:
+    return hasattr(type(dbapi), "get_server_pid")
+
+
+# --- what a connection says of itself -------------------------------------------------------------
+
+
+def says_where(dbapi: Any) -> bool:
+    """Tell whether a driver's connections say where they lead, as those to PostgreSQL do."""
+    own = driver_connection(dbapi)
+    return hasattr(own, "info") or _is_asyncpg(own)
+
+
+# The numbers of libpq, which psycopg2 and psycopg use.
 IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR = range(4)
 
 
@@ -32,7 +102,11 @@ def transaction_status(dbapi: Any) -> Optional[int]:
     """Return ``IDLE``, ``ACTIVE``, ``IN_TRANSACTION`` or ``IN_ERROR``, as the driver knows it.
 
     ``None`` for a connection that is closed. Does not wait, whatever other threads do with it.
+    asyncpg's does not tell whether it is at work.
     """
+    dbapi = driver_connection(dbapi)
+    if _is_asyncpg(dbapi):
+        return None if dbapi.is_closed() else IN_TRANSACTION if dbapi.is_in_transaction() else IDLE
     if getattr(dbapi, "closed", False):
         return None
     status = getattr(getattr(dbapi, "info", None), "transaction_status", None)
@@ -46,6 +120,9 @@ def transaction_status(dbapi: Any) -> Optional[int]:
 
 def backend_pid(dbapi: Any) -> Optional[int]:
     """Return the process id on the server of a PostgreSQL driver's connection."""
+    dbapi = driver_connection(dbapi)
+    if _is_asyncpg(dbapi):
+        return None if dbapi.is_closed() else int(dbapi.get_server_pid())
     if getattr(dbapi, "closed", False):
         return None
     return getattr(getattr(dbapi, "info", None), "backend_pid", None)
@@ -55,8 +132,13 @@ _PREPARED_STATUS = 5  # psycopg2.extensions.STATUS_PREPARED
 
 
 def driver_connections() -> List[Any]:
-    """Return every psycopg2 and psycopg connection of this process, pooled or not."""
-    names = (("psycopg2.extensions", "connection"), ("psycopg", "Connection"))
+    """Return every connection to PostgreSQL of this process, pooled or not."""
+    names = (
+        ("psycopg2.extensions", "connection"),
+        ("psycopg", "Connection"),
+        ("psycopg", "AsyncConnection"),
+        ("asyncpg.connection", "Connection"),
+    )
     kinds = tuple(
         getattr(sys.modules[module], name) for module, name in names if module in sys.modules
     )
@@ -128,14 +210,17 @@ def never_prepare(dbapi: Any) -> None:
 
 def location(dbapi: Any) -> Any:
     """Return host, port and name of the database that a PostgreSQL connection leads to."""
-    if getattr(dbapi, "closed", False):
-        return None
-    info: Any = getattr(dbapi, "info", None)
-    if not hasattr(info, "dbname"):
-        return None
-    host = info.host or ""
+    dbapi = driver_connection(dbapi)
+    if _is_asyncpg(dbapi):
+        address = dbapi._addr  # of a socket's file it is the path, with the port at its end
+        host, port = ("", address.rpartition(".")[2]) if isinstance(address, str) else address[:2]
+        name = None if dbapi.is_closed() else dbapi._params.database
+    else:
+        info: Any = None if getattr(dbapi, "closed", False) else getattr(dbapi, "info", None)
+        name = getattr(info, "dbname", None)
+        host, port = (info.host or "", info.port) if name else ("", 0)
     local = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
-    return ("localhost" if local else host, int(info.port), info.dbname)
+    return ("localhost" if local else host, int(port), name) if name else None
 
 
 _REPORTED = (
@@ -151,6 +236,10 @@ _REPORTED = (
 
 def reported_settings(dbapi: Any) -> Any:
     """Return the settings that a server reports by itself when they change, without asking it."""
+    dbapi = driver_connection(dbapi)
+    if _is_asyncpg(dbapi):
+        known = dbapi.get_settings()
+        return [getattr(known, name, None) for name in _REPORTED]
     if dbapi.closed:
         return None
     info = dbapi.info
@@ -242,8 +331,11 @@ def open_cursor_of_class(dbapi: Any, change: Any, arguments: Any, options: Any) 
 def plain_cursor(dbapi: Any) -> Any:
     """Open a PostgreSQL cursor whose rows are tuples, whatever the connection's default is.
 
-    In psycopg2 past what the connection's own class makes of cursors.
+    In psycopg2 past what the connection's own class makes of cursors. Those that SQLAlchemy adapts
+    give tuples of their own accord.
     """
+    if is_async(dbapi):
+        return dbapi.cursor()
     if hasattr(dbapi, "server_cursor_factory"):
         from psycopg.rows import tuple_row
 

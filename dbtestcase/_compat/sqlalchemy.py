@@ -263,6 +263,64 @@ def part_with_connection(fairy: Any) -> Any:
     return dbapi
 
 
+def take_out_of_record(record: Any) -> None:
+    """Have a pool's record connect anew the next time, without a word to its connection."""
+    setattr(
+        record, "dbapi_connection" if hasattr(record, "dbapi_connection") else "connection", None
+    )
+
+
+class Ended:
+    """Stands where a driver's connection was that was ended while somebody was using it.
+
+    There is nothing left to roll back or to close. All else is an error of the driver's class.
+    """
+
+    closed = True
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def rollback(self) -> None:
+        """Do nothing: the server has rolled it back."""
+
+    close = terminate = rollback
+
+    @property
+    def _connection(self) -> Ended:
+        """The driver's connection, as SQLAlchemy asks of one for asyncio."""
+        return self
+
+    def is_closed(self) -> bool:
+        """Return true."""
+        return True
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """Raise the error, as does whatever else is asked of the connection."""
+        raise self.error.with_traceback(None)
+
+    def commit(self) -> None:
+        """Raise the error."""
+        self.cursor()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.cursor
+
+
+def end_checkout(fairy: Any, text: str) -> None:
+    """Take a pooled connection that somebody uses away from him: all he gets of it is an error.
+
+    :param text: of the error, which is of the driver's class.
+    """
+    driver = fairy._pool._dialect.dbapi
+    kind = getattr(driver, "OperationalError", None) or driver.Error
+    fairy.detach()
+    name = "dbapi_connection" if hasattr(fairy, "dbapi_connection") else "connection"
+    setattr(fairy, name, Ended(kind(text)))
+
+
 def is_in_memory(pool: Any) -> bool:
     """Tell whether a pool's connections are to databases in memory, which are nowhere else."""
     dialect = getattr(pool, "_dialect", None)

@@ -10,6 +10,7 @@ From the drivers upwards; a file imports none that is named below it:
 - ``describe.py`` describes who holds what, in the lines of an error;
 - ``settling.py`` gives the connections of a test its name and a bound on their waits, and throws
   away the sessions that it changed;
+- ``ending.py`` ends what threads and event loops would go on with in the next test;
 - ``leftovers.py`` gives back what a test left open, and says what it was;
 - ``blockers.py`` waits until nobody is in the way of a reset, and names who is;
 - ``process.py`` starts all of it, and has a forked process leave its connections to its parent.
@@ -19,10 +20,10 @@ again when they are over; from then to the next test the class is the one that h
 it calls :func:`end_test`.
 """
 
-from .blockers import blocked, ensure_free, is_full, is_lock_timeout
+from .blockers import blocked, ensure_free, ensure_threads_over, is_full, is_lock_timeout
 from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
-from .describe import duration, lock_holders
+from .describe import advice, duration, lines_about, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
 from .drivers import Observer, Subscriber, ignore, open_cursor
@@ -43,6 +44,7 @@ __all__ = [
     "QuerySubscriber",
     "ROW_WRITES",
     "Subscriber",
+    "advice",
     "all_quoted",
     "begin_test",
     "blocked",
@@ -51,6 +53,7 @@ __all__ = [
     "duration",
     "end_test",
     "ensure_free",
+    "ensure_threads_over",
     "forbid_functions",
     "forget",
     "free",
@@ -58,6 +61,7 @@ __all__ = [
     "is_full",
     "is_lock_timeout",
     "leak_text",
+    "lines_about",
     "lock_holders",
     "note_leaks",
     "open_checkouts",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from .. import _compat
 from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError, brief, reported
-from . import bounds, checkouts, describe, leftovers
+from . import bounds, checkouts, describe, ending, leftovers
 from .leftovers import Leak
 from .settling import Running, running
 
@@ -60,11 +60,11 @@ def ensure_free(
     pause, late, fresh = _FIRST_PAUSE, False, True
     while True:
         found = control.in_the_way(exclusive)
-        pids, gids = found.pids, found.gids
+        pids, gids = found.pids + ending.of_threads(control, found.pids), found.gids
         freed += leftovers.free_idle(control, found, deadline)
         if not pids and not gids:
             return freed
-        done = leftovers.free_blocking(control, found, unread, deadline)
+        done = leftovers.free_blocking(control, pids, gids, unread, deadline)
         if terminate_blockers and not done:
             done = [leak for pid in pids for leak in _terminate(control, pid)]
         freed += done
@@ -85,6 +85,36 @@ def ensure_free(
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(_LONGEST_PAUSE, pause * 2)
         late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
+
+
+def ensure_threads_over(
+    control: ControlConnection,
+    engines: Iterable[Any],
+    database_name: str,
+    test_name: str,
+    lock_timeout: float,
+) -> List[Leak]:
+    """Return when no thread is in the middle of a transaction; end those that run no statement.
+
+    :param control: the control connection on the database.
+    :param engines: the engines on it.
+    :param lock_timeout: seconds to wait for statements at most.
+    :return: what had to be ended.
+    :raises BlockedDatabaseError: if a statement is still running then; it names it.
+    """
+    deadline, freed, pause = time.monotonic() + lock_timeout, [], _FIRST_PAUSE
+    while True:
+        late = time.monotonic() >= deadline
+        leaks, pids = leftovers.free_threads(engines, control, deadline)
+        freed += leaks
+        if not pids:
+            return freed
+        if late:
+            fact = "the rollback waited %.1f s for a statement" % lock_timeout
+            lines = describe.lines_about(control, pids, [])
+            raise _cannot_clear(database_name, test_name, fact, lines)
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 def blocked(
@@ -208,10 +238,13 @@ def _explain(context: Any) -> Optional[BaseException]:
     The error remains what the caller may expect, and is a :class:`BlockedDatabaseError` too.
     """
     test, error = running(), context.sqlalchemy_exception
-    if test is None or error is None or isinstance(error, BlockedDatabaseError):
-        return None
     fairy = _compat.fairy_of(context.connection) if context.connection is not None else None
     dbapi = _compat.dbapi_connection(fairy) if fairy is not None else None
+    if isinstance(dbapi, _compat.Ended):
+        context.invalidate_pool_on_disconnect = False  # the others are in order
+        return None
+    if test is None or error is None or isinstance(error, BlockedDatabaseError):
+        return None
     if bounds.was_cut(dbapi):
         text = "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
         return _compat.in_place_of(error, BlockedDatabaseError, text)  # type: ignore[no-any-return]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -39,20 +38,13 @@ def ends_in_time(close: Callable[[], Any], deadline: float) -> bool:
 @contextlib.contextmanager
 def cut_off_at(deadline: float, dbapi: Any) -> Iterator[None]:
     """Shut the socket of a connection whose server does not answer in time."""
-    timer = threading.Timer(max(0.1, deadline - time.monotonic()), _shut, (dbapi,))
+    timer = threading.Timer(max(0.1, deadline - time.monotonic()), _compat.shut, (dbapi,))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
-
-
-def _shut(dbapi: Any) -> None:
-    """Shut the socket of a driver's connection: whoever waits for its server gets an error."""
-    with contextlib.suppress(Exception):
-        with socket.socket(fileno=os.dup(dbapi.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
 
 
 # --- connections that get no answer --------------------------------------------------------------
@@ -125,7 +117,7 @@ def _look(test: Any) -> None:
     for dbapi in _unanswered(test, overdue) if overdue else ():
         if _is_active(dbapi):
             _cut.append(dbapi)
-            _shut(dbapi)
+            _compat.shut(dbapi)
 
 
 def _is_active(dbapi: Any) -> bool:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from typing import Any, Dict, List, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
@@ -35,6 +36,16 @@ class Place:
         self.lines = where.user_lines(_LINES)
         self.thread = threading.current_thread()
         self.since = time.monotonic()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that was in a thread that is still alive, and not this one."""
+        return self.thread is not threading.current_thread() and self.thread.is_alive()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether that thread is in the middle of something, and does not wait for work to do."""
+        return self.elsewhere and where.is_in_user_code(self.thread.ident or 0)
 
 
 class Checkout(Place):
@@ -65,11 +76,6 @@ class Checkout(Place):
     def owner(self) -> Any:
         """The Connection that holds it; None for a raw one, or where it was thrown away."""
         return self.connection and self.connection()
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether a thread that is still alive, and not this one, checked it out."""
-        return self.thread is not threading.current_thread() and self.thread.is_alive()
 
 
 # By the id of the pool's record, which outlives every checkout of it. A StaticPool hands out one
@@ -163,10 +169,21 @@ class _Places(drivers.Subscriber):
 
     def opened(self, dbapi: Any) -> None:
         """Remember where a connection was made."""
-        setattr(dbapi, _MADE, Place())
+        try:
+            setattr(dbapi, _MADE, Place())
+        except AttributeError:
+            _made[dbapi] = Place()
 
 
 _PLACES = _Places()
+# Of connections that take no attributes.
+_made: "WeakKeyDictionary[Any, Place]" = WeakKeyDictionary()
+
+
+def made_at(dbapi: Any) -> Optional[Place]:
+    """Return where a driver's connection was made, ``None`` where that is not known."""
+    place: Optional[Place] = getattr(dbapi, _MADE, None) or (_made.get(dbapi) if _made else None)
+    return place
 
 
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:
@@ -178,8 +195,12 @@ def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     place = Place()
     place.since = since or place.since
     place.test, place.lines = where.test_at(place.since), []
-    made = getattr(dbapi, _MADE, None)
-    return made if made is not None and made.test == place.test else place
+    made = made_at(dbapi)
+    if made is None:
+        return place
+    place.thread = made.thread
+    same = where.test_at(made.since) == where.test_at(place.since)  # also between two tests
+    return made if same or made.since > place.since else place
 
 
 # --- what pools and Connections report -----------------------------------------------------------

@@ -82,6 +82,16 @@ def of_checkout(checkout: checkouts.Checkout) -> str:
     )
 
 
+def ended(place: checkouts.Place) -> str:
+    """Return the words for whoever goes on to use a connection that was taken away from him."""
+    return (
+        "this connection was ended, and its transaction rolled back: %s had it when the database"
+        " was made new, and no half of a transaction may reach the next test.\n"
+        "  Let a test wait for its threads and tasks (join, await), or have them commit before it"
+        " ends." % _place(place)
+    )
+
+
 def dry_pool(test_name: str, pool: Any, error: Any) -> Any:
     """Return the error for a pool that has no connection left to give.
 

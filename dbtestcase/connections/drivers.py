@@ -4,7 +4,8 @@ Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by fun
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
 psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
-that were open before are not watched either.
+that were open before are not watched either. Of asyncpg and of psycopg for asyncio it is known
+where connections are made, and not what they run.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -19,6 +20,7 @@ nothing that an observer or a subscriber does waits.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
@@ -97,10 +99,36 @@ def ignore(dbapi: Any) -> None:
         dbapi._dbtestcase_ignored = True
 
 
+def end(dbapi: Any, text: str) -> None:
+    """End a connection that a thread or an event loop uses; all it gets from now on is an error.
+
+    :param text: of the error, which is of the driver's class.
+    """
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise dbapi.OperationalError(text)
+
+    with contextlib.suppress(AttributeError):  # asyncpg's takes none: its own error has to do
+        dbapi._dbtestcase_ended = text
+        dbapi.cursor = dbapi.execute = dbapi.commit = refuse
+    _compat.shut(dbapi)
+
+
+def is_ended(dbapi: Any) -> bool:
+    """Tell whether a connection was ended by :func:`end`."""
+    return hasattr(dbapi, "_dbtestcase_ended")
+
+
 def _opened(dbapi: Any) -> None:
     """Tell of a new connection; the first observer that a subscriber returns is its observer."""
     found = [subscriber.opened(dbapi) for subscriber in _subscribers]
     dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
+
+
+def _made(dbapi: Any) -> None:
+    """Tell of a new connection whose statements are not watched."""
+    for subscriber in _subscribers:
+        subscriber.opened(dbapi)
 
 
 def _prepared(gid: Optional[str]) -> None:
@@ -219,6 +247,7 @@ def _watch_psycopg() -> None:
     _compat.change_function("psycopg", "Connection", "__init__", _change_init)
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
+    _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
 
 
 def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -253,10 +282,26 @@ def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]
     return prepared
 
 
+# --- drivers for asyncio: it is known where their connections are made, not what they run --------
+
+
+def _watch_asyncpg() -> None:
+    _compat.change_function("asyncpg.connection", "Connection", "__init__", _change_async_init)
+
+
+def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
+    def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
+        initialize(dbapi, *arguments, **options)
+        _made(dbapi)
+
+    return made
+
+
 #: By the name of a driver's module: what watches it, once it was imported.
 _DRIVERS: Dict[str, Callable[[], None]] = {
     "psycopg2": _watch_psycopg2,
     "psycopg": _watch_psycopg,
+    "asyncpg": _watch_asyncpg,
 }
 
 
@@ -308,7 +353,11 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
     def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
         observer = cursor._dbtestcase_observer
         if observer is None:
-            result = method(cursor, *arguments, **options)
+            try:
+                result = method(cursor, *arguments, **options)
+            except Exception as error:
+                _explain(cursor.connection, error)
+                raise
         else:
             statement = arguments[0] if takes_statement and arguments else None
             if not observer.before(cursor, name, statement, arguments):
@@ -317,6 +366,7 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
                 result = method(cursor, *arguments, **options)
             except BaseException as error:
                 observer.failed(cursor, error)
+                _explain(cursor.connection, error)
                 raise
             observer.ran(cursor)
         sent = _compat.sent_to_prepare(cursor)
@@ -325,6 +375,13 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
         return result
 
     return run
+
+
+def _explain(dbapi: Any, error: BaseException) -> None:
+    """Raise the error that says why a statement failed, if it is since its connection was ended."""
+    text = getattr(dbapi, "_dbtestcase_ended", None)
+    if text is not None:
+        raise dbapi.OperationalError(text) from error
 
 
 def _executescript(cursor: Any, script: str) -> Any:

@@ -2,7 +2,10 @@
 
 A test begins on connections that nobody else has. Whatever the one before left checked out is
 rolled back and given back, as politely as can be: sessions first, then connections, then what the
-drivers have beside SQLAlchemy. What a thread is still at work on is left to it.
+drivers have beside SQLAlchemy. A statement that is still running is left to its thread.
+
+A thread in the middle of a transaction has its connection ended, as the rest of what it does would
+be in the next test; so has asyncio code, whose event loop alone could give it back.
 """
 
 from __future__ import annotations
@@ -11,12 +14,12 @@ import collections
 import contextlib
 import time
 import warnings
-from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
 from .. import _compat, events, where
 from ..contracts import ControlConnection, InTheWay
-from . import checkouts, settling, twophase
+from . import checkouts, drivers, ending, settling, twophase
 from .bounds import cut_off_at, ends_in_time
 from .describe import duration
 
@@ -135,19 +138,47 @@ def free(
     return freeing.leaks
 
 
+def free_threads(
+    engines: Iterable[Any], control: ControlConnection, deadline: float
+) -> Tuple[List[Leak], List[int]]:
+    """End what threads are in the middle of; return it, and the backends that are at work.
+
+    :param engines: the engines of the test, which may share one connection.
+    :param control: the control connection on their database.
+    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    """
+    if not ending.has_threads():
+        return [], []
+    freeing = _Freeing(engines, deadline)
+    mine = [each for each in freeing.left() if each.in_use]
+    busy = [each for each in mine if ending.is_at_work(each.dbapi, each)]
+    for checkout in mine:
+        freeing.give_back(checkout)
+    pids = ending.of_threads(control, [])
+    leaks = freeing.leaks + take_back(pids, (), deadline, control)
+    at_work = [_compat.backend_pid(each.dbapi) for each in busy] + ending.of_threads(control, [])
+    return leaks, sorted({pid for pid in at_work if pid is not None})
+
+
 # --- what is known by its backend alone: it is the server that says so ---------------------------
 
 
 def free_blocking(
-    control: ControlConnection, found: InTheWay, unread: List[int], deadline: float
+    control: ControlConnection,
+    pids: List[int],
+    gids: List[str],
+    unread: List[int],
+    deadline: float,
 ) -> List[Leak]:
     """Take back what of this process is in the way of a reset; return it.
 
+    :param pids: the backends that are in the way.
+    :param gids: the names of prepared transactions that are.
     :param unread: backends whose streams were unread at two looks, which are closed.
     :param deadline: the time of ``time.monotonic()`` until which it may take.
     """
-    freed = take_back(found.pids, unread, deadline, control)
-    places = twophase.end(control, found.gids) if found.gids else []
+    freed = take_back(pids, unread, deadline, control)
+    places = twophase.end(control, gids) if gids else []
     return freed + [_leak_at(place, "prepared transaction", None) for place in places]
 
 
@@ -192,10 +223,10 @@ def take_back(
     freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
-        if pid not in wanted:
+        if pid not in wanted or drivers.is_ended(dbapi):
             continue
         checkout = checkouts.of_dbapi(dbapi)
-        busy = _compat.transaction_status(dbapi) == _compat.ACTIVE
+        busy = ending.is_at_work(dbapi, checkout or checkouts.made_at(dbapi))
         if (busy and pid not in unread) or (checkout is not None and not checked_out):
             continue
         if checkout is not None and not busy:
@@ -205,7 +236,9 @@ def take_back(
         backends = control.backends([pid]) if control is not None and checkout is None else []
         since = now - (backends[0].seconds or 0) if backends else None
         place = checkout or checkouts.used_last(since, dbapi)
-        if freeing.end_transaction(dbapi, close=busy):
+        if checkout is None and place.in_use and place.test == where.current_test():
+            place = checkouts.made_at(dbapi) or place  # it is seen while that test is made ready
+        if freeing.end_transaction(dbapi, place, close=busy):
             freeing.add("raw connection", place, pid)
     return freeing.leaks
 
@@ -240,15 +273,22 @@ class _Freeing:
     def close_session(self, session: Any) -> bool:
         """Close an ORM session, unless a thread is at work with it; tell whether."""
         held = _held_by(session)
+        fairies = [_compat.fairy_of(each) for each in _compat.connections_of_session(session)]
+        if any(ending.is_ended_elsewhere(each) for each in fairies):
+            return False  # a thread is to find it as it is
         if checkouts.was_forked() and len(held) < len(_compat.connections_of_session(session)):
             return False  # they are those of the process that forked this one
         if any(self._is_busy(each) for each in held):
+            return False
+        if any(ending.is_meant(each) for each in held):
+            for checkout in held:
+                self._end(checkout, "session")
             return False
         pids = [_compat.backend_pid(each.dbapi) for each in held]
         if not self._bounded(session.close, held):
             return False
         for checkout, pid in zip(held, pids):
-            self._end_in_pool(checkout.dbapi)
+            self._roll_back_in_pool(checkout.dbapi)
             self.add("session", checkout, pid)
         return True
 
@@ -258,23 +298,29 @@ class _Freeing:
             return
         pid = _compat.backend_pid(checkout.dbapi)
         kind = "raw connection" if checkout.connection is None else "connection"
+        if ending.is_meant(checkout):
+            self._end(checkout, kind)
+            return
         if checkout.test is None:
-            done = self._bounded(lambda: self._end(checkout.dbapi), [checkout])
+            done = self._bounded(lambda: self._roll_back(checkout.dbapi), [checkout])
         elif checkout.owner is not None:
             done = self._bounded(checkout.owner.close, [checkout])
-            self._end_in_pool(checkout.dbapi)
+            self._roll_back_in_pool(checkout.dbapi)
         else:
             done = self._bounded(lambda: self._leave_to_owner(checkout), [checkout])
         if done:
             self.add(kind, checkout, pid)
 
-    def end_transaction(self, dbapi: Any, close: bool = False) -> bool:
-        """Roll a driver's connection back, or close it; tell whether there was anything to end."""
+    def end_transaction(self, dbapi: Any, place: checkouts.Place, close: bool = False) -> bool:
+        """Roll a driver's connection back, or end it; tell whether there was anything to end."""
+        if place.in_use or _compat.is_async(dbapi):
+            ending.end_raw(dbapi, place)
+            return True
         if close:
             dbapi.close()
             return True
         with cut_off_at(self.deadline, dbapi):
-            return self._end(dbapi)
+            return self._roll_back(dbapi)
 
     def add(
         self, kind: str, place: checkouts.Place, pid: Optional[int], freed: bool = True
@@ -288,10 +334,15 @@ class _Freeing:
 
     def _is_busy(self, checkout: checkouts.Checkout) -> bool:
         """Tell whether a statement is running on a connection: rolling back would wait for it."""
-        if _compat.transaction_status(checkout.dbapi) != _compat.ACTIVE:
+        if not ending.is_at_work(checkout.dbapi, checkout):
             return False
         self.add("connection", checkout, _compat.backend_pid(checkout.dbapi), freed=False)
         return True
+
+    def _end(self, checkout: checkouts.Checkout, kind: str) -> None:
+        pid = _compat.backend_pid(checkout.dbapi)
+        if ending.end(checkout, self.deadline):
+            self.add(kind, checkout, pid)
 
     def _bounded(self, close: Callable[[], Any], held: List[checkouts.Checkout]) -> bool:
         """Run what closes, no longer than until the deadline; tell whether it came to its end."""
@@ -316,7 +367,7 @@ class _Freeing:
         His cursors may be at it again, so nobody else may get it; and his own rollback and close
         must not fail. So that a server's connections do not run out, only some are kept so.
         """
-        self._end(checkout.dbapi)
+        self._roll_back(checkout.dbapi)
         fairy = checkout.fairy()
         if fairy is None or _compat.backend_pid(checkout.dbapi) is None:
             return
@@ -327,12 +378,12 @@ class _Freeing:
         while len(_left_to_owners) > _KEPT:
             _left_to_owners.popleft().close()
 
-    def _end_in_pool(self, dbapi: Any) -> None:
+    def _roll_back_in_pool(self, dbapi: Any) -> None:
         # After an explicit BEGIN in autocommit a connection goes back in its transaction.
         if checkouts.of_dbapi(dbapi) is None:
-            self._end(dbapi)
+            self._roll_back(dbapi)
 
-    def _end(self, dbapi: Any) -> bool:
+    def _roll_back(self, dbapi: Any) -> bool:
         """End the transaction of a driver's connection; tell whether there was one."""
         if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
             return False

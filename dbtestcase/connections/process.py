@@ -13,7 +13,7 @@ import os
 from typing import Any, List
 
 from .. import _compat
-from . import blockers, checkouts, leftovers, settling, twophase
+from . import blockers, checkouts, ending, leftovers, settling, twophase
 
 _MOST_NESTED = 100
 
@@ -48,6 +48,7 @@ def _leave_to_parent() -> None:
     settling.leave_to_parent()
     twophase.leave_to_parent()
     leftovers.leave_to_parent()
+    ending.leave_to_parent()
     del _new[:]  # a child's child inherits them
     engines, fairies = _compat.engines_and_pooled_connections()
     left = [fairy for fairy in fairies if not _is_copied(fairy._pool)]

@@ -141,7 +141,7 @@ def _end_running() -> Optional[Scope]:
         return None
     for record in list(test.used.values()):
         session, dbapi = record.info.get(_INFO), _compat.dbapi_connection(record)
-        if session is None or dbapi is None or dbapi.closed:
+        if session is None or dbapi is None or _compat.is_closed(dbapi):
             continue
         changed = session.spoiled_by is not None or record.info.get(checkouts.RAW)
         if not changed and session.reported is not None:
@@ -211,6 +211,10 @@ def _throw_away(record: Any) -> None:
     A server notices the end of a connection later; what it holds is given up before.
     """
     dbapi = _compat.dbapi_connection(record)
+    if _compat.is_async(dbapi):  # its event loop alone could run the statement, and is not running
+        _compat.shut(dbapi)
+        _compat.take_out_of_record(record)
+        return
     if _compat.transaction_status(dbapi) == _compat.IDLE:
         with contextlib.suppress(Exception):
             _run(dbapi, record.info[_INFO].settings.discard)
@@ -227,6 +231,10 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     if getattr(pool, "settled", False):  # in an outer transaction
         return
     session, test = record.info.get(_INFO), _running
+    if test is not None and _compat.is_of_closed_loop(dbapi):
+        _compat.shut(dbapi)
+        _compat.take_out_of_record(record)
+        raise sa.exc.DisconnectionError("the event loop of an earlier test made this connection")
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")
     if test is None:
@@ -235,7 +243,7 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         return
     if session is not None and session.name == test.label and id(record) in test.used:
         return
-    if not hasattr(dbapi, "info"):
+    if not _compat.says_where(dbapi):
         return  # a driver whose connections do not say where they lead
     scope = test.scope
     if not any(engine.pool is pool for engine in scope.engines):
@@ -287,7 +295,7 @@ def _run(dbapi: Any, sql: str) -> Any:
         cursor.close()
         _compat.set_autocommit(dbapi, before)
     except Exception as error:
-        if dbapi.closed:
+        if _compat.is_closed(dbapi):
             raise sa.exc.DisconnectionError(str(error)) from error
         raise
     return tuple(row or ())

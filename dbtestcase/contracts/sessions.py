@@ -60,7 +60,7 @@ class SessionSettings(Protocol):
         """Return the statement that gives a settled session the name of another test."""
 
     def restore(self, before: Tuple[Any, ...]) -> str:
-        """Return the statements that set back what :meth:`settle` found."""
+        """Return the statement that sets back what :meth:`settle` found."""
 
 
 class DatabaseSessions(Protocol):

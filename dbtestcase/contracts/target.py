@@ -33,6 +33,9 @@ class Target(Protocol):
     def commit_session(self) -> None:
         """Commit what was left pending in that session."""
 
+    def scoped_sessions(self) -> List[Any]:
+        """Return the scoped sessions whose registries are emptied between tests."""
+
     def refusal(self) -> Optional[str]:
         """Return why nothing of this target may be cleared, whatever the database, or ``None``."""
 

@@ -10,7 +10,7 @@ from .announce import Run, last_run, runs
 from .build import ensure as ensure_built
 from .build import forget as forget_built
 from .clear import controls as controls_of
-from .clear import left_open, name_of, restore
+from .clear import end_threads, left_open, name_of, restore
 from .safeguard import (
     CheckedDatabase,
     check,
@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "controls_of",
     "dispose",
+    "end_threads",
     "ensure_built",
     "forget_built",
     "is_beside_for_tests",

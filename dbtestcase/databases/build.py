@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Sequence
 from .. import events
 from ..contracts import Target
 from ..errors import count
-from .clear import drop_everything, restore
+from .clear import drop_everything, restore, take_back
 from .safeguard import CheckedDatabase
 
 Key = Tuple[Any, ...]
@@ -71,6 +71,7 @@ def _build_schema(
             case.create_tables()
             target.commit_session()
             target.remove_session()
+        take_back(target, databases, case)
         for database in databases:
             database.schema = database.data = database.dialect.take_baseline()
             database.schema_key = key
@@ -90,6 +91,7 @@ def _load_rows(
             case.load_data()
             target.commit_session()
             target.remove_session()
+        take_back(target, databases, case)
         loaded = {name: value for name, value in vars(case).items() if name not in before}
         type(case)._dbtestcase_loaded = loaded
     for database in databases:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 from .. import _compat, events
-from ..connections import Leak, blocked, ensure_free, is_lock_timeout, warn_of_leaks
-from ..contracts import ControlConnection
+from ..connections import (
+    Leak,
+    blocked,
+    ensure_free,
+    ensure_threads_over,
+    free,
+    is_lock_timeout,
+    warn_of_leaks,
+)
+from ..contracts import ControlConnection, Target
 from .safeguard import CheckedDatabase, reconnect
 
 _LOST = "the connection that clears was lost"
@@ -121,6 +129,33 @@ def _freed(
         exclusive=exclusive,
         wait=wait,
     )
+
+
+def take_back(target: Target, databases: List[CheckedDatabase], case: Any) -> None:
+    """Free what ``create_tables()`` or ``load_data()`` left open, and say so.
+
+    :param target: what the test runs against.
+    :param databases: its checked databases.
+    :param case: the test on whose behalf.
+    :raises BlockedDatabaseError: if somebody is in the way, within the bound.
+    """
+    warn_of_leaks(free(target.engines.values(), target.scoped_sessions()))
+    for database in databases:
+        warn_of_leaks(_freed(database, case, exclusive=False))
+
+
+def end_threads(databases: List[CheckedDatabase], case: Any) -> None:
+    """End what threads are in the middle of, and say so.
+
+    :raises BlockedDatabaseError: if a statement of theirs goes on for longer than the bound.
+    """
+    for database in databases:
+        control = database.dialect.control
+        if control is not None and database.dialect.alive:
+            bound, name = case.lock_timeout, name_of(case)
+            warn_of_leaks(
+                ensure_threads_over(control, database.engines, database.name, name, bound)
+            )
 
 
 def left_open(databases: List[CheckedDatabase], case: Any) -> List[Leak]:

@@ -23,10 +23,13 @@ def of_engine(engine: Any) -> Type[Dialect]:
     """Return the dialect class for an engine.
 
     :raises UnsupportedDatabaseError: for a database that cannot be reset; nothing was touched.
+    :raises ConfigurationError: for an engine of asyncio.
     """
     name = engine.dialect.name
     if name not in _SUPPORTED:
         raise _unsupported(name, engine.url)
+    if getattr(engine.dialect, "is_async", False):
+        raise _asynchronous(engine)
     return _dialect(name)
 
 
@@ -58,6 +61,22 @@ def unusable(url: Any, error: Exception) -> Exception:
     return ConfigurationError(
         "no engine can be made for %s: %s: %s. %s"
         % (_compat.url_text(url, hide_password=True), type(error).__name__, error, advice)
+    )
+
+
+def _asynchronous(engine: Any) -> ConfigurationError:
+    is_sqlite = engine.dialect.name == "sqlite"
+    plain = "sqlite" if is_sqlite else _compat.postgresql_drivername() or "postgresql"
+    instead = _compat.url_with(engine.url, drivername=plain)
+    return ConfigurationError(
+        "%s is an engine for asyncio. Test cases on such an engine are not supported yet. Nothing"
+        " was touched.\n"
+        "  Give the class a plain engine on the same database: %s\n"
+        "  Beside it the code under test may go on to use engines for asyncio."
+        % (
+            _compat.url_text(engine.url, hide_password=True),
+            _compat.url_text(instead, hide_password=True),
+        )
     )
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, List, Tuple
 
-from ..databases import CheckedDatabase, forget_built, name_of, restore
-from ..errors import DatabaseTestCaseError
+from ..databases import CheckedDatabase, end_threads, forget_built, name_of, restore
+from ..errors import BlockedDatabaseError, DatabaseTestCaseError
 from .contract import Strategy
 from .outer import OuterTransaction
 
@@ -75,8 +75,15 @@ class RollbackStrategy(Strategy):
         :param databases: the checked databases of the test.
         :raises AssertionError: if a deferred constraint is violated.
         :raises DatabaseTestCaseError: if something was committed for real; it is cleared first.
+        :raises BlockedDatabaseError: if a thread is at work on the connection past the bound.
         """
-        failures = []
+        failures: List[BaseException] = []
+        try:
+            end_threads(databases, case)
+        except BlockedDatabaseError as error:
+            failures.append(error)
+            for _, outer in self._running:
+                outer.cut()
         while self._running:
             database, outer = self._running.pop()
             outcome = outer.end()

@@ -217,6 +217,9 @@ class Transaction(Observer):
 
     def failed(self, cursor: Any, error: BaseException) -> None:
         """See that a statement failed; some had written a row before."""
+        if cursor.connection.closed:  # the connection was lost, and its settings with it
+            self.lost()
+            return
         rows = 1 if _compat.sqlstate(error) in _AFTER_WRITING else 0
         known = cursor._dbtestcase_known and isinstance(error, Exception)
         self._take(cursor, cursor.query, rows, _is_standard(cursor), known)

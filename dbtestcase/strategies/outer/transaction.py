@@ -91,6 +91,7 @@ class OuterTransaction:
         :return: what was found. Nothing is raised for a connection that the test has lost.
         """
         usable, violation = False, None
+        self.over = True  # for threads
         try:
             if not self.connection.alive:
                 raise ConnectionError("lost, or its process's that forked this one")
@@ -104,6 +105,10 @@ class OuterTransaction:
         finally:
             self._leave(usable)
         return Outcome(committed, state, violation)
+
+    def cut(self) -> None:
+        """Have whoever waits for an answer on the connection get an error; it cannot be used on."""
+        _compat.shut(self.dbapi)
 
     def commit(self) -> None:
         """Commit everything for real, and put the engines back, whatever happened.

@@ -90,9 +90,10 @@ class Settings:
 
     @staticmethod
     def restore(before: Tuple[Any, ...]) -> str:
-        """Return the statements that set back what :meth:`settle` found."""
-        return "; ".join(
-            "SET %s = %s" % (setting, _literal(str(value)))
+        """Return the statement that sets back what :meth:`settle` found."""
+        return "SELECT " + ", ".join(
+            "pg_catalog.set_config('%s', %s, false) AS %s"
+            % (setting, _literal(str(value)), setting)
             for setting, value in zip(
                 ("application_name", "lock_timeout", "synchronous_commit"), before
             )

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import Iterator, List, NamedTuple
 
+from ....connections import advice, lines_about
 from ....errors import BlockedDatabaseError
 from .control import Control
 
@@ -19,12 +20,16 @@ UNION ALL
 SELECT transaction::text FROM pg_prepared_xacts WHERE database <> current_database()
 """
 
-_PAUSE = 0.01  # seconds
+# Who has them: a backend, or a transaction that was prepared.
+_WHOSE = """
+SELECT l.pid, NULL FROM pg_locks l
+ WHERE l.locktype = 'transactionid' AND l.granted AND l.mode = 'ExclusiveLock'
+   AND l.pid IS NOT NULL AND l.transactionid::text = ANY ('{%s}')
+UNION ALL
+SELECT NULL, gid FROM pg_prepared_xacts WHERE transaction::text = ANY ('{%s}')
+"""
 
-_STILL_OPEN = """\
-cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that its \
-changes could appear later.
-  End that transaction, or see it with: python -m dbtestcase blockers"""
+_PAUSE = 0.01  # seconds
 
 
 class Snapshot(NamedTuple):
@@ -72,6 +77,18 @@ def settled(control: Control) -> Iterator[Snapshot]:
                 yield snapshot
                 return
         if time.monotonic() > end:
-            ((name,),) = control.execute("SELECT current_database()::text")
-            raise BlockedDatabaseError(_STILL_OPEN % (name, control.lock_timeout))
+            raise BlockedDatabaseError(_still_open(control, snapshot))
         time.sleep(_PAUSE)
+
+
+def _still_open(control: Control, snapshot: Snapshot) -> str:
+    ((name,),) = control.execute("SELECT current_database()::text")
+    ids = ",".join(str(xid % 2**32) for xid in snapshot.open)
+    whose = control.execute(_WHOSE % (ids, ids))
+    pids = [pid for pid, _ in whose if pid is not None]
+    lines = lines_about(control, pids, [gid for pid, gid in whose if pid is None])
+    first = (
+        'cannot remember the state of "%s": a transaction is still open in it after %.1f s, so that'
+        " its changes could appear later." % (name, control.lock_timeout)
+    )
+    return "\n".join([first] + lines + [advice(lines)])
