@@ -69,6 +69,7 @@ class PostgreSQL:
         """Go on with what was found in this very database over a connection that was lost."""
         if lost.identity.key[-1] == self.identity.key[-1]:
             self._found = lost._found
+            self.control.settings = lost.control.settings
 
     def claim(self, copier: int = 0) -> bool:
         """Take the database for this run until it ends; false where another run has it.

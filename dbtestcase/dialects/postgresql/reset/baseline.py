@@ -12,6 +12,7 @@ from ..catalog.tables import Tables
 from ..proof.ledger import LEDGER, Point
 from ..proof.proof import Proof
 from ..sessions.control import KEPT, Control
+from ..sessions.settings import Settings
 from ..sessions.transactions import settled
 from . import emptying
 from .questions import CATALOG, LEFT_MARK
@@ -28,10 +29,14 @@ class Baseline:
     Make one with :meth:`take`; it holds for every control connection to that database.
     """
 
-    def __init__(self, fingerprint: Fingerprint, proof: Proof, rows: Rows) -> None:
+    def __init__(
+        self, fingerprint: Fingerprint, proof: Proof, rows: Rows, settings: Settings
+    ) -> None:
         self.fingerprint = fingerprint
         self.proof = proof
         self.rows = rows
+        #: How sessions are settled: with what its functions may leave in them.
+        self.settings = settings
         #: Whether the last :meth:`restore` needed no look at the catalog.
         self.proved = False
         self._clean: Optional[Point] = None
@@ -51,12 +56,15 @@ class Baseline:
         replica = control.replica
         if schema is not None and not schema.fingerprint.changes(control):
             fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
+            settings = schema.settings
         else:
             fingerprint, proof = Fingerprint(control), Proof(control)
             tables = Tables(control, replica)
+            settings = Settings.of(control.execute)
+        control.settings = settings
         with settled(control) as snapshot:
             rows = Rows(control, tables, snapshot, proof.possible)
-        return cls(fingerprint, proof, rows)
+        return cls(fingerprint, proof, rows, settings)
 
     def restore(
         self, control: Control, make_way: Callable[[], None] = lambda: None
@@ -71,6 +79,7 @@ class Baseline:
         :raises Exception: the driver's errors, where a lock was not to be had or the connection
             was lost.
         """
+        control.settings = self.settings
         try:
             found, counted = self._look(control, others=True)
             alone = not found.others

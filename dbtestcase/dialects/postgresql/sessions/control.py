@@ -58,7 +58,7 @@ class Control(Sessions):
     :param lock_timeout: seconds that a statement may wait for a lock.
     """
 
-    settings = Settings()
+    settings = Settings()  # the base line of the database has others, for its functions
 
     def __init__(self, engine: Any, lock_timeout: float = 5.0) -> None:
         self.process = os.getpid()
