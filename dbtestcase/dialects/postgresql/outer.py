@@ -39,7 +39,6 @@ class PostgreSQLOuterConnection:
             key: value for key, value in fairy.info.items() if not str(key).startswith("dbtestcase")
         }
         self.dbapi = _compat.dbapi_connection(fairy)
-        self._name = self.dbapi.info.parameter_status("application_name")
         ignore(self.dbapi)  # what is rolled back anyway need not be accounted for
         self.driver = engine.dialect.dbapi
         self._process = os.getpid()
@@ -51,7 +50,8 @@ class PostgreSQLOuterConnection:
         _compat.set_autocommit(self.dbapi)
         _compat.never_prepare(self.dbapi)
         self._run = functools.partial(_compat.run_script, _compat.plain_cursor(self.dbapi))
-        self._run("%s; %s" % (_COMMITTED, _NONE_COMMITTED))
+        name = "SET application_name = '%s'" % _NAME
+        self._run("; ".join((name, _COMMITTED, _NONE_COMMITTED)))
         self._snapshot = ""  # of the beginning
         self._baseline: Any = self  # that of no test
         self._set_back = ""  # sets the sequences back that moved
@@ -164,7 +164,7 @@ class PostgreSQLOuterConnection:
         a script: so is whatever else it had set. Settings that functions made are undone with the
         transaction, but a name that was new to the session stays known to it.
         """
-        if self.dbapi.info.parameter_status("application_name") != self._name:
+        if self.dbapi.info.parameter_status("application_name") != _NAME:
             self.kept = False
         elif self._question and self._run("SELECT " + self._question) != self._left:
             self.kept = False
@@ -265,6 +265,7 @@ class PostgreSQLOuterConnection:
 
 
 _SETTINGS = Settings()
+_NAME = "dbtestcase"  # of the session between two tests
 
 # --- the statements ------------------------------------------------------------------------------
 
