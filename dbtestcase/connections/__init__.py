@@ -31,14 +31,16 @@ from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
 from .settling import begin_test, end_test
-from .statements import ROW_WRITES, Kind, all_quoted, row_verb
+from .statements import ROW_WRITES, Kind, Lasting, Left, all_quoted, read_function, row_verb
 from .statements import forbid as forbid_functions
 from .statements import read as read_statement
 from .statements import savepoint as savepoint_of
 
 __all__ = [
     "Kind",
+    "Lasting",
     "Leak",
+    "Left",
     "OWN_QUERY",
     "Observer",
     "QuerySubscriber",
@@ -66,6 +68,7 @@ __all__ = [
     "note_leaks",
     "open_checkouts",
     "open_cursor",
+    "read_function",
     "read_statement",
     "row_verb",
     "savepoint_of",

@@ -34,9 +34,22 @@ class Scope:
         self.controls = dict(controls)
         self.locations = {each.location for each in self.controls.values()}
         self.milliseconds = max(1, int(lock_timeout * 1000))
-        #: The statements that settle a session; there are none for a database without a server.
-        self.settings = next((each.settings for each in self.controls.values()), None)
         self._guarded: List[Any] = []
+
+    def concerns(self, pool: Any, dbapi: Any) -> bool:
+        """Tell whether a connection is one of the engines', or leads to one of their databases."""
+        if any(engine.pool is pool for engine in self.engines):
+            return True
+        return bool(self.locations) and _compat.location(dbapi) in self.locations
+
+    def settings_for(self, dbapi: Any) -> Optional[SessionSettings]:
+        """Return the statements that settle a session; ``None`` without a server."""
+        controls = list(self.controls.values())
+        if len(controls) > 1:
+            location = _compat.location(dbapi)
+            controls = [each for each in controls if each.location == location] or controls
+        # Asked anew each time: what functions may leave is known once the database is built.
+        return controls[0].settings if controls else None
 
     def guard(self, pool: Any) -> None:
         """Have a pool that runs dry say so within the bound, and say who has its connections."""
@@ -121,6 +134,10 @@ def begin_test(
     for engine in wanted:
         if _GUARD not in vars(engine.pool):
             scope.guard(engine.pool)
+    for checkout in checkouts.known():
+        if _is_kept(checkout, scope):
+            with contextlib.suppress(sa.exc.DisconnectionError):  # its owner will see
+                _settle_record(checkout.record, checkout.dbapi, _running)
 
 
 def end_test() -> None:
@@ -129,8 +146,29 @@ def end_test() -> None:
     Those that it did not change are set back when they are checked out the next time.
     """
     scope = _end_running()
-    if scope is not None:
-        scope.release()
+    if scope is None:
+        return
+    scope.release()
+    for checkout in checkouts.known():
+        session = checkout.record.info.get(_INFO)
+        if session is not None and session.before is not None and _is_kept(checkout, scope):
+            with contextlib.suppress(sa.exc.DisconnectionError):
+                _set_back(checkout.dbapi, session)
+
+
+def _is_kept(checkout: checkouts.Checkout, scope: Scope) -> bool:
+    """Tell whether a connection is out of its pool for longer than a test, and free to be settled.
+
+    Nothing can be done about one that a thread of the application may be using at this moment.
+    """
+    dbapi, pool = checkout.dbapi, checkout.pool
+    if pool is None or checkout.elsewhere or getattr(pool, "settled", False):
+        return False
+    if _compat.dbapi_connection(checkout.record) is not dbapi:
+        return False  # detached: it is no pool's any more
+    if not hasattr(dbapi, "info") or _compat.transaction_status(dbapi) != _compat.IDLE:
+        return False
+    return scope.concerns(pool, dbapi)
 
 
 def _end_running() -> Optional[Scope]:
@@ -150,8 +188,8 @@ def _end_running() -> Optional[Scope]:
             session.spoiled_by = session.spoiled_by or test
             if not checkouts.is_out(record):
                 _throw_away(record)
-    if test.called:
-        for control in test.scope.controls.values():
+    for control in test.scope.controls.values():
+        if test.called or (test.used and control.settings.locks):
             with contextlib.suppress(Exception):  # it is lost: its successor looks before a drop
                 throw_away(control.advisory_holders())
     return test.scope
@@ -163,7 +201,7 @@ def _end_running() -> Optional[Scope]:
 class _Session:
     """What a connection's session was set to, and whether a test did something lasting to it."""
 
-    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by", "settings")
+    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by", "settings", "left")
 
     def __init__(self) -> None:
         self.name: Optional[str] = None
@@ -172,6 +210,7 @@ class _Session:
         self.reported: Any = None
         self.spoiled_by: Any = None
         self.settings: Optional[SessionSettings] = None  # by which it was set
+        self.left: Any = None  # the first question that it was asked, and the answer
 
 
 # The records of the pools whose connections were ever settled, by their ids.
@@ -241,38 +280,50 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         if session is not None and session.before is not None:
             _set_back(dbapi, session)
         return
-    if session is not None and session.name == test.label and id(record) in test.used:
+    known = id(record) in test.used  # else even a test of the same name is another one
+    if session is not None and session.name == test.label and known:
         return
     if not _compat.says_where(dbapi):
         return  # a driver whose connections do not say where they lead
     scope = test.scope
-    if not any(engine.pool is pool for engine in scope.engines):
-        if not scope.locations or _compat.location(dbapi) not in scope.locations:
-            return  # to a database that is none of the tests'
+    if not scope.concerns(pool, dbapi):
+        return  # to a database that is none of the tests'
     if _GUARD not in vars(pool):
         scope.guard(pool)
-    if session is None:
-        session = record.info[_INFO] = _Session()
+    if not _settle_record(record, dbapi, test):
+        _run(dbapi, record.info[_INFO].settings.discard)  # a server notices the end of it later
+        raise sa.exc.DisconnectionError("a function of the database changed this session")
+
+
+def _settle_record(record: Any, dbapi: Any, test: Running) -> bool:
+    """Settle a connection of a pool for a test; tell whether its session is as it was when new."""
+    session = record.info.setdefault(_INFO, _Session())
     test.used[id(record)] = _settled[id(record)] = record
-    if session.name != test.label and _compat.transaction_status(dbapi) == _compat.IDLE:
-        _settle(dbapi, session, test)
+    return _compat.transaction_status(dbapi) != _compat.IDLE or _settle(dbapi, session, test)
 
 
-def _settle(dbapi: Any, session: _Session, test: Running) -> None:
-    """Give a session the name of a test and the bound on its waits."""
+def _settle(dbapi: Any, session: _Session, test: Running) -> bool:
+    """Give a session the name of a test and the bound on its waits.
+
+    :return: whether functions left nothing in it since that was asked for the first time.
+    """
     if session.before is not None and session.milliseconds != test.scope.milliseconds:
         _set_back(dbapi, session)
-    settings = session.settings = test.scope.settings
+    settings = session.settings = test.scope.settings_for(dbapi)
     if settings is None:
-        return
+        return True
     if session.before is None:
-        session.before = _run(dbapi, settings.settle(test.label, test.scope.milliseconds))[:3]
+        row = _run(dbapi, settings.settle(test.label, test.scope.milliseconds))
+        session.before, answer = row[:3], row[6:]
         session.milliseconds = test.scope.milliseconds
     else:
-        _run(dbapi, settings.rename(test.label))
+        answer = _run(dbapi, settings.rename(test.label))
     session.name = test.label
+    left = (settings.question, answer)
+    session.left = session.left or left
     if session.reported is None:  # else it is what it was at the end of the test before
         session.reported = _compat.reported_settings(dbapi)
+    return bool(session.left == left)
 
 
 def _set_back(dbapi: Any, session: _Session) -> None:
@@ -282,23 +333,23 @@ def _set_back(dbapi: Any, session: _Session) -> None:
 
 
 def _run(dbapi: Any, sql: str) -> Any:
-    """Run a statement in a transaction of its own, on a connection just checked out.
+    """Run statements in a transaction of their own, on a connection that is at rest.
 
+    :return: the row of the last one.
     :raises sqlalchemy.exc.DisconnectionError: if the connection turns out to be dead; the pool
         then makes another one in its place.
     """
     try:
         before = _compat.set_autocommit(dbapi)
         cursor = _compat.plain_cursor(dbapi)
-        cursor.execute(sql)
-        row = cursor.fetchone() if cursor.description else None
+        rows = _compat.run_script(cursor, sql)
         cursor.close()
         _compat.set_autocommit(dbapi, before)
     except Exception as error:
         if _compat.is_closed(dbapi):
             raise sa.exc.DisconnectionError(str(error)) from error
         raise
-    return tuple(row or ())
+    return tuple(rows[0]) if rows else ()
 
 
 def _executing(context: Any, statement: str) -> None:

@@ -53,11 +53,26 @@ class SessionSettings(Protocol):
     def discard(self) -> str:
         """The statement that gives back whatever a session holds beside its transaction."""
 
+    @property
+    def question(self) -> str:
+        """What is asked of each session about what functions left in it, empty for nothing."""
+
+    @property
+    def locks(self) -> bool:
+        """Whether functions may take locks that outlive their transaction."""
+
     def settle(self, name: str, milliseconds: int) -> str:
-        """Return the query that gives a session a test's name and bound; its row is what it had."""
+        """Return the query that gives a session a test's name and bound.
+
+        What it remembers of sequences is discarded. The row is what it had, in three columns, and
+        after six the answer to the question.
+        """
 
     def rename(self, name: str) -> str:
-        """Return the statement that gives a settled session the name of another test."""
+        """Return the statements that give a settled session the name of another test.
+
+        What it remembers of sequences is discarded. The row is the answer to the question.
+        """
 
     def restore(self, before: Tuple[Any, ...]) -> str:
         """Return the statement that sets back what :meth:`settle` found."""

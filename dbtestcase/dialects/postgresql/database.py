@@ -122,6 +122,7 @@ class PostgreSQL(Dialect, contracts.Family):
         """Go on with what was found in this very database over a connection that was lost."""
         if lost.identity.key[-1] == self.identity.key[-1]:
             self._found = lost._found
+            self.control.settings = lost.control.settings
 
     def close(self) -> None:
         """Close the control connection, and leave the database to the next run at once."""

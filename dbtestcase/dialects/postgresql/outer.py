@@ -50,12 +50,15 @@ class PostgreSQLOuterConnection:
         _compat.set_autocommit(self.dbapi)
         _compat.never_prepare(self.dbapi)
         self._run = functools.partial(_compat.run_script, _compat.plain_cursor(self.dbapi))
-        self._run("%s; %s" % (_COMMITTED, _NONE_COMMITTED))
+        name = "SET application_name = '%s'" % _NAME
+        self._run("; ".join((name, _COMMITTED, _NONE_COMMITTED)))
         self._snapshot = ""  # of the beginning
         self._baseline: Any = self  # that of no test
         self._set_back = ""  # sets the sequences back that moved
         self._constraints: Optional[str] = None  # checks what is deferred; None where not known
         self._redefined = False  # by the test
+        self._question = ""  # what is asked about what functions left in the session
+        self._left: Any = None  # the first answer
         ((self._own_bound,),) = self._run(
             "SELECT (extract(epoch FROM pg_catalog.current_setting('lock_timeout')::interval)"
             " * 1000)::int"
@@ -93,6 +96,10 @@ class PostgreSQLOuterConnection:
             self._constraints = None
             self._check()
             self._baseline = baseline
+        question = getattr(baseline, "settings", _SETTINGS).question
+        if question != self._question:
+            self._question = question
+            self._left = self._run("SELECT " + question) if question else None
         bound, milliseconds = "", int(lock_timeout * 1000)
         if milliseconds > 0 and not 0 < self._own_bound <= milliseconds:
             bound = "SET LOCAL lock_timeout = %d; " % milliseconds
@@ -100,7 +107,7 @@ class PostgreSQLOuterConnection:
             "%s; %s; %sSAVEPOINT %s; SELECT pg_catalog.txid_current_snapshot()::text"
             % (
                 self._begin,
-                Settings.rename("dbtestcase " + test),  # undone by the rollback, as all the rest
+                _SETTINGS.rename("dbtestcase " + test),  # undone by the rollback, as all the rest
                 bound,
                 BASE_SAVEPOINT,
             )
@@ -147,12 +154,26 @@ class PostgreSQLOuterConnection:
         _compat.set_autocommit_again(self.dbapi)
         if self._redefined:  # what was set back afterwards is a commit of our own
             self._constraints, self._redefined, state = None, False, None
+        self._keep_only_as_new()
         return bool(committed), state
+
+    def _keep_only_as_new(self) -> None:
+        """Have the next test begin on a new connection if this one was changed for good.
+
+        The name of the test is still there if its transaction was really committed, by a COMMIT in
+        a script: so is whatever else it had set. Settings that functions made are undone with the
+        transaction, but a name that was new to the session stays known to it.
+        """
+        if self.dbapi.info.parameter_status("application_name") != _NAME:
+            self.kept = False
+        elif self._question and self._run("SELECT " + self._question) != self._left:
+            self.kept = False
 
     def commit(self) -> None:
         """Commit for real, without what is not complete."""
         self._undo_failed()
         self._run("COMMIT")
+        self.kept = False  # what the test had set is committed with its rows
         _compat.set_autocommit_again(self.dbapi)
 
     def close(self) -> None:
@@ -242,6 +263,9 @@ class PostgreSQLOuterConnection:
                 found.append(str(table))
         return found
 
+
+_SETTINGS = Settings()
+_NAME = "dbtestcase"  # of the session between two tests
 
 # --- the statements ------------------------------------------------------------------------------
 

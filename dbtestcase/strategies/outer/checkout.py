@@ -101,7 +101,8 @@ class Checkout(Observer):
         self._require_open()
         if not self._active:
             return True  # a listener at the check-out, whose settings outlive the transaction
-        kind = read_statement(statement).kind
+        read = read_statement(statement)
+        kind = read.kind
         if kind == Kind.COMMIT:
             self.commit()
         elif kind == Kind.ROLLBACK:
@@ -111,6 +112,8 @@ class Checkout(Observer):
         elif kind != Kind.BEGIN:
             if self._doomed is not None:
                 raise self._doomed.with_traceback(None)
+            if read.survives:
+                self._outer.spoiled = True
             self._outer.savepoints.before(self, kind)
             vars(self)["_used"] = True
             return True

@@ -51,6 +51,7 @@ class OuterTransaction:
         self.database = database
         self.lock_timeout = lock_timeout
         self.over = False
+        self.spoiled = False  # something was done to the session that no rollback undoes
         self.cursors: "weakref.WeakSet[Any]" = weakref.WeakSet()  # those that must be closed
 
     def begin(self, baseline: Any = None, state: Any = None) -> bool:
@@ -63,7 +64,7 @@ class OuterTransaction:
         """
         for engine in self.engines:
             SharedPool.remove(engine)
-        self.over = False
+        self.over = self.spoiled = False
         kept = _kept.get(self.engines[0])
         self.connection = kept if kept is not None and kept.alive else self._open()
         try:
@@ -164,7 +165,7 @@ class OuterTransaction:
         self.over = True
         for engine in self.engines:
             SharedPool.remove(engine)
-        if not usable:
+        if not usable or self.spoiled:
             _kept.pop(self.engines[0], None)
             with contextlib.suppress(Exception):  # it may be gone already
                 self.connection.close()

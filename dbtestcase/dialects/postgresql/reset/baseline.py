@@ -9,7 +9,7 @@ from .... import _compat
 from ....errors import BlockedDatabaseError
 from ..catalog import Fingerprint
 from ..proof import Proof
-from ..sessions import KEPT, Control, settled
+from ..sessions import KEPT, Control, Settings, settled
 from . import emptying
 from .rows import ALL, EXACT, LEFT_MARK, QUICK, Found, Rows, ask
 from .tables import Tables
@@ -25,10 +25,14 @@ class Baseline:
     Make one with :meth:`take`; it holds for every control connection to that database.
     """
 
-    def __init__(self, fingerprint: Fingerprint, proof: Proof, rows: Rows) -> None:
+    def __init__(
+        self, fingerprint: Fingerprint, proof: Proof, rows: Rows, settings: Settings
+    ) -> None:
         self.fingerprint = fingerprint
         self.proof = proof
         self.rows = rows
+        #: How sessions are settled: with what its functions may leave in them.
+        self.settings = settings
         #: Whether the last :meth:`restore` needed no look at the catalog.
         self.proved = False
         self._plans: Dict[Any, emptying.Plan] = {}
@@ -47,12 +51,15 @@ class Baseline:
         replica = control.be_replica()
         if schema is not None and not schema.fingerprint.changes(control):
             fingerprint, proof, tables = schema.fingerprint, schema.proof, schema.rows.tables
+            settings = schema.settings
         else:
             fingerprint, proof = Fingerprint(control), Proof(control)
             tables = Tables(control, replica)
+            settings = Settings.of(control.execute)
+        control.settings = settings
         with settled(control) as snapshot:
             rows = Rows(control, tables, snapshot, proof.doubt)
-        return cls(fingerprint, proof, rows)
+        return cls(fingerprint, proof, rows, settings)
 
     def restore(
         self, control: Control, make_way: Callable[[], None] = lambda: None
@@ -67,6 +74,7 @@ class Baseline:
         :raises Exception: the driver's errors, where a lock was not to be had or the connection
             was lost.
         """
+        control.settings = self.settings
         try:
             found = self._look(control, others=True)
             alone = not found.others

@@ -1,7 +1,9 @@
 """Asks and settles sessions of a server: the connection that clears, and those of everybody else.
 
 ``control.py``
-    the connection that clears, checks and looks; what other connections are settled with.
+    the connection that clears, checks and looks.
+``settings.py``
+    what connections of a test are set to, and are asked.
 ``identifying.py``
     where a connection leads, and whether a pooler stands before the server.
 ``locks.py``
@@ -10,9 +12,10 @@
     which transactions are still open.
 """
 
-from .control import KEPT, Control, Settings, quoted
+from .control import KEPT, Control, quoted
 from .identifying import connect, identify, identify_anew
 from .locks import LOCK
+from .settings import Settings
 from .transactions import Snapshot, all_over, one_snapshot, settled
 
 __all__ = [

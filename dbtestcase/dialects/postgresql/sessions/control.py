@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .... import _compat
 from ....connections import ignore
 from .locks import Sessions
+from .settings import Settings
 
 #: Emptying statements differ with the set of tables that a test wrote; this many are kept.
 KEPT = 200
@@ -50,65 +51,9 @@ SET jit = off;
 """
 
 
-_NAME_BYTES = 63  # as much as a server keeps of an application_name
-
-
-class Settings:
-    """How a session is settled for a test, and set back."""
-
-    #: Gives back whatever a session holds beside its transaction.
-    discard = "DISCARD ALL"
-
-    @staticmethod
-    def settle(name: str, milliseconds: int) -> str:
-        """Return the query that sets a session for a test; its row is what the session had.
-
-        A shorter ``lock_timeout`` than the test's is kept. No commit waits for a synchronous
-        standby, which may be lost: that wait ends at no timeout.
-        """
-        return (
-            "SELECT pg_catalog.current_setting('application_name') AS name,"
-            " pg_catalog.current_setting('lock_timeout') AS lock_timeout,"
-            " pg_catalog.current_setting('synchronous_commit') AS synchronous_commit,"
-            " pg_catalog.set_config('application_name', %s, false) AS new_name,"
-            " pg_catalog.set_config('lock_timeout',"
-            " CASE WHEN extract(epoch from current_setting('lock_timeout')::interval) * 1000"
-            " BETWEEN 1 AND %d THEN pg_catalog.current_setting('lock_timeout') ELSE '%dms' END,"
-            " false)"
-            " AS new_lock_timeout,"
-            " pg_catalog.set_config('synchronous_commit',"
-            " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'off'"
-            " ELSE 'local' END, false) AS new_synchronous_commit"
-            % (_literal(name), milliseconds, milliseconds)
-        )
-
-    @staticmethod
-    def rename(name: str) -> str:
-        """Return the statement that gives a settled session the name of another test."""
-        name = name.encode("ascii", "replace")[:_NAME_BYTES].decode("ascii")
-        return "SET application_name = '%s'" % name.replace("\\", "/").replace("'", "''")
-
-    @staticmethod
-    def restore(before: Tuple[Any, ...]) -> str:
-        """Return the statement that sets back what :meth:`settle` found."""
-        return "SELECT " + ", ".join(
-            "pg_catalog.set_config('%s', %s, false) AS %s"
-            % (setting, _literal(str(value)), setting)
-            for setting, value in zip(
-                ("application_name", "lock_timeout", "synchronous_commit"), before
-            )
-        )
-
-
 def quoted(name: str) -> str:
     """Return the name of an object as it stands in a statement."""
     return '"%s"' % name.replace('"', '""')
-
-
-def _literal(text: str) -> str:
-    """Return a text in quotes, as much of it as a server keeps of a name."""
-    text = text.encode("ascii", "replace")[:_NAME_BYTES].decode("ascii")
-    return "'%s'" % text.replace("\\", "/").replace("'", "''")
 
 
 class Control(Sessions):
@@ -121,7 +66,7 @@ class Control(Sessions):
     :param lock_timeout: seconds that a statement may wait for a lock.
     """
 
-    settings = Settings()
+    settings = Settings()  # the base line of the database has others, for its functions
 
     def __init__(self, engine: Any, lock_timeout: float = 5.0) -> None:
         self.process = os.getpid()
