@@ -14,7 +14,7 @@ from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
 
-check = support.imported("dbtestcase.databases.check")
+check = support.imported("dbtestcase.databases.safeguard")
 
 HELD = """
 SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database

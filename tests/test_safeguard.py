@@ -15,7 +15,7 @@ from dbtestcase import DatabaseTestCase, _compat
 from dbtestcase.databases import is_test_name, safeguard
 from tests import models, support
 
-check = support.imported("dbtestcase.databases.check")
+check = support.imported("dbtestcase.databases.safeguard")
 
 PRODUCTION = "core_production"
 

@@ -17,7 +17,7 @@ from dbtestcase import DatabaseTestCase
 from dbtestcase.databases import safeguard
 from tests import models, support
 
-check = support.imported("dbtestcase.databases.check")
+check = support.imported("dbtestcase.databases.safeguard")
 
 
 class FileTest(support.Outcomes):
