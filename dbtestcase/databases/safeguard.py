@@ -15,7 +15,7 @@ from .. import _compat, dialects, events
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
 from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
-from . import claims
+from . import claims, following
 from .announce import announce, killed_predecessor
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
 
@@ -96,8 +96,8 @@ def check(
                 raise
         if lock_timeout != database.dialect.lock_timeout:
             database.dialect.set_lock_timeout(lock_timeout)
-        if database.dialect.identity.key != identity.key:
-            target.on_close(claims.follow(engine, database.dialect))
+        if database.base != database.name and engine.url.database != database.name:
+            following.follow(engine, database.dialect, database.base, target, identity, owner)
         if database not in databases:
             database.engines = []
             databases.append(database)
@@ -185,6 +185,8 @@ def _claimed(
     with _compat.connect_timeout():
         dialect = dialects.of_engine(engine)(engine, identity, lock_timeout)
         dialect = claims.claim(dialect, engine, owner, base)
+        if dialect.identity.key != identity.key:
+            following.lead_process(identity, dialect)
     announce(dialect, base)
     killed = killed_predecessor(dialect)
     if killed:

@@ -9,7 +9,17 @@
     which transactions are still open.
 """
 
-from .control import KEPT, Control, Settings, connect, identify, identify_anew, quoted
+from .control import (
+    KEPT,
+    WHICH,
+    Control,
+    Settings,
+    answer_of,
+    connect,
+    identify,
+    identify_anew,
+    quoted,
+)
 from .locks import LOCK
 from .transactions import Snapshot, all_over, one_snapshot, settled
 
@@ -19,7 +29,9 @@ __all__ = [
     "Control",
     "Settings",
     "Snapshot",
+    "WHICH",
     "all_over",
+    "answer_of",
     "connect",
     "identify",
     "identify_anew",

@@ -255,15 +255,27 @@ class Control(Sessions):
 # Drivers have no code for a connection that they find closed.
 _ENDED = (None, "57P01", "57P02", "08006", "08003")
 
+# The start of a server to the microsecond tells servers apart for any role to see.
+_STARTED = """
+       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
+                          'YYYY-MM-DD HH24:MI:SS.US')"""
+
 _IDENTIFY = """
 SELECT current_catalog::text, d.oid, d.datistemplate,
-       pg_catalog.current_setting('server_version'),
-       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
-                          'YYYY-MM-DD HH24:MI:SS.US'),
+       pg_catalog.current_setting('server_version'),{started},
        pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
        pg_catalog.current_setting('port')
   FROM pg_catalog.pg_database d WHERE d.datname = current_catalog
-"""
+""".format(started=_STARTED)
+
+#: Tells a database from those of other servers, as :func:`answer_of` does of what was identified.
+#: By its name: it is the same to who asks for it, also after another run has made it anew.
+WHICH = "SELECT {started}, current_catalog::text".format(started=_STARTED)
+
+
+def answer_of(identity: Identity) -> Tuple[str, ...]:
+    """Return what a connection to a database answers to :data:`WHICH`."""
+    return (str(identity.key[1]), identity.name)
 
 
 def identify(engine: Any) -> Identity:
@@ -318,7 +330,6 @@ def _of_pooled(fairy: Any) -> Identity:
 def _identity(row: Any) -> Identity:
     name, oid, template, version, started, address, port, socket_port = row
     return Identity(
-        # The start of a server to the microsecond tells servers apart for any role to see.
         key=("postgresql", started, int(oid)),
         name=name,
         place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
