@@ -14,6 +14,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
+from dbtestcase.connections import leading
 from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import models, support
 from tests.holding import another_process
@@ -65,7 +66,8 @@ def database_of(session: Any) -> str:
 
 
 def drop_all_of(database: str) -> None:
-    """Drop a database, its siblings and the copies of it."""
+    """Drop a database, its siblings and the copies of it; this process is led there no more."""
+    leading.leads.clear()
     names = support.administer(
         "SELECT datname FROM pg_database WHERE datname ~ '^%s(_\\d+|_failed_.*)?$'" % database
     )

@@ -61,19 +61,19 @@ class SiblingsTest(Claims):
         self.assertEqual(first + self.seen, [("claims_app_test_2",) * 2] * 2)
         self.assertEqual(words.getvalue().count("sibling"), 1)
 
-    def test_an_engine_leads_where_it_did_when_its_class_is_over(self):
+    def test_an_engine_says_what_it_did_and_leads_to_the_sibling_when_its_class_is_over(self):
         engine = sa.create_engine(self.url)
         self.addCleanup(engine.dispose)
         with self.another_run(self.database), said():
             self.assertPasses(self.case(engine))
             self.assertEqual(self.seen[0][0], "claims_app_test_2")
-            with engine.connect() as connection:
-                self.assertEqual(database_of(connection), self.database)
+            with engine.connect() as connection:  # not among the rows of the other run
+                self.assertEqual(database_of(connection), "claims_app_test_2")
         self.assertEqual(
             _compat.url_text(engine.url), _compat.url_text(sa.create_engine(self.url).url)
         )
 
-    def test_the_engines_and_the_config_of_an_app_follow_and_come_back(self):
+    def test_the_engines_of_an_app_follow_and_its_config_comes_back(self):
         shop = models.library()
         app = models.make_app(shop.db, self.url)
         self.addCleanup(models.dispose, app, shop.db)
@@ -90,7 +90,7 @@ class SiblingsTest(Claims):
         self.assertEqual(seen, ["claims_app_test_2"])
         self.assertEqual(dict(app.config), before)
         with app.app_context():
-            self.assertEqual(database_of(shop.db.session), self.database)
+            self.assertEqual(database_of(shop.db.session), "claims_app_test_2")
             shop.db.session.remove()
 
     def test_every_bind_finds_a_database_of_its_own(self):

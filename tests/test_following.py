@@ -1,551 +1,609 @@
-"""Sessions follow the engine of the class; the other database is looked at from outside."""
-
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import importlib.util
-import threading
+import gc
+import os
+import subprocess
+import sys
+import tempfile
 import unittest
+import warnings
 
 import sqlalchemy as sa
-import sqlalchemy.orm
+from sqlalchemy.engine.url import make_url
 
-from dbtestcase import ConfigurationError, DatabaseTestCase, _compat
-from tests import models, support
-
-DEVELOPMENT = "core_following"
-HAS_ASYNC = hasattr(sa.orm.Session, "get_one") and importlib.util.find_spec("psycopg")
-MAKERS = (
-    sa.orm.sessionmaker,
-    lambda **options: sa.orm.scoped_session(sa.orm.sessionmaker(**options)),
+from dbtestcase import DatabaseTestCase, _compat
+from dbtestcase.connections import leading
+from tests import models, running, support
+from tests.claiming import (
+    Claims,
+    database_of,
+    drop_all_of,
+    library,
+    output_of,
+    requires_fork,
+    said,
+    scenario,
 )
+from tests.servers import START, PrivateCase
+from tests.test_forks import in_child
+
+DATABASE = "follow_app_test"
+SIBLING = "follow_app_test_2"
+
+WHERE = "SELECT current_database()"
 
 
-class FollowingContract(support.Outcomes):
-    """One row is in the development database, and stays the only one."""
+def drivers():
+    return [name for name in ("psycopg2", "psycopg") if not support.missing(name)]
 
-    reset = "recreate"
 
-    @classmethod
-    def setUpClass(cls):
-        cls.test_url = support.postgresql_url("core_following_test")
-        cls.development_url = support.postgresql_url(DEVELOPMENT)
+def dialects():
+    """Return the names of SQLAlchemy's dialects for the drivers that are there."""
+    found = []
+    for driver in drivers():
+        with contextlib.suppress(sa.exc.NoSuchModuleError):
+            make_url("postgresql+%s://" % driver).get_dialect()
+            found.append("postgresql+%s" % driver)
+    return found
+
+
+def asked(dbapi):
+    """Return the name of a connection's database, and close it."""
+    cursor = dbapi.cursor()
+    cursor.execute(WHERE)
+    (name,) = cursor.fetchone()
+    dbapi.close()
+    return name
+
+
+def asked_engine(url, **options):
+    engine = sa.create_engine(url, **options)
+    with engine.connect() as connection:
+        name = database_of(connection)
+    engine.dispose()
+    return name
+
+
+class Following(Claims):
+    """Tests in which another run has the configured database, and this one takes a sibling."""
+
+    database = DATABASE
 
     def setUp(self):
-        support.administer("DROP TABLE IF EXISTS book, author", database=DEVELOPMENT)
-        self.models = models.plain_library()
-        self.dev = self.engine(self.development_url)
-        self.models.metadata.create_all(self.dev)
-        support.administer("INSERT INTO author (name) VALUES ('customer')", database=DEVELOPMENT)
-        self.before = self.look()
-        self.addCleanup(self.assertUntouched)
+        drop_all_of(self.database)
+        self.url = support.postgresql_url(self.database)
+        self.parts = _compat.conninfo_parts(drivers()[0], "postgresql" + self.url[self.at() :])
 
-    def engine(self, url, **options):
-        engine = sa.create_engine(url, **options)
-        self.addCleanup(engine.dispose)
-        return engine
+    def at(self):
+        return self.url.index("://")
 
-    def look(self):
-        return support.administer(
-            "SELECT xmin, ctid, a.*, (SELECT last_value FROM author_id_seq) FROM author a",
-            database=DEVELOPMENT,
-        )
+    def url_for(self, drivername):
+        return drivername + self.url[self.at() :]
 
-    def assertUntouched(self):
-        self.assertEqual(self.look(), self.before)
-
-    def case(self, save, session=None, **attributes):
-        Author = self.models.Author
-
-        def test_one(self):
-            save(Author(name="a"))
-            self.assertEqual(self.rows(), ["a"])
-
-        def rows(self):
-            with contextlib.closing(sa.orm.Session(bind=self.engine)) as looking:
-                return [name for name, in looking.query(Author.name)]
-
-        engine = self.engine(self.test_url)
-        attributes = dict(
-            {"engine": engine, "metadata": self.models.Base, "reset": self.reset}, **attributes
-        )
-        if session is not None:
-            attributes["session"] = session
-        attributes.update(test_one=test_one, test_two=test_one, rows=rows)
-        return type("OrderTest", (DatabaseTestCase,), attributes)
-
-    def assertFollows(self, made, session=None, **attributes):
-        """Run a class whose code under test saves with a session, scoped session or maker."""
-
-        def save(author):
-            used = made if hasattr(made, "add") else made()
-            used.add(author)
-            used.commit()
-            if not hasattr(made, "remove"):
-                used.close()
-
-        self.assertPasses(self.case(save, session, **attributes))
-        self.assertUntouched()
-
-
-class NamedSessionTest(FollowingContract):
-    def test_a_sessionmaker_and_a_scoped_session_are_bound_for_the_class(self):
-        for make in MAKERS:
-            made = make(bind=self.dev)
-            self.assertFollows(made, made)
-            options = getattr(made, "session_factory", made).kw
-            self.assertIs(options["bind"], self.dev)
-
-    def test_the_assertions_ask_the_same_database_as_the_code_under_test(self):
-        made, Author = MAKERS[1](bind=self.dev), self.models.Author
-
-        class Case(DatabaseTestCase):
-            engine, metadata, session = self.test_url, self.models.Base, made
-
-            def test_one(self):
-                self.assertRowCount(Author, 0)
-                made.add(Author(name="a"))
-                made.commit()
-                self.assertRowExists(Author, name="a")
-                database = made.execute(sa.text("SELECT current_database()")).scalar()
-                assert database == "core_following_test", database
-                assert made.connection().engine is self.engine
-                assert made.get_bind() is self.engine
-
-        self.assertPasses(Case)
-
-    def test_binds_of_a_base_a_class_a_mapper_and_a_table(self):
-        Base, Author = self.models.Base, self.models.Author
-        for key in (Base, Author, Author.__mapper__, Author.__table__):
-            for make in MAKERS:
-                binds = {key: self.dev}
-                made = make(binds=binds)
-                self.assertFollows(made, made)
-                self.assertIs(getattr(made, "session_factory", made).kw["binds"], binds)
-                self.assertEqual(binds, {key: self.dev})
-
-    def test_binds_of_which_one_leads_elsewhere(self):
-        ours = self.engine(self.test_url)
-        binds = {self.models.Book: ours, self.models.Author: self.dev}
-        made = MAKERS[1](bind=ours, binds=binds)
-        self.assertFollows(made, made, engine=ours)
-
-    def test_binds_of_the_tables_of_others_are_let_be(self):
-        others = models.plain_library()
-        another = self.engine(self.development_url)
-        made = MAKERS[0](binds={self.models.Base: self.dev, others.Base: another})
+    def follows(self, body, engine=None, base=DatabaseTestCase, **attributes):
+        """Run a test against the sibling; return what its body returned."""
         found = []
-
-        def save(author):
-            with contextlib.closing(made()) as session:
-                session.add(author)
-                session.commit()
-                found.append(session.get_bind(others.Author.__mapper__))
-
-        self.assertPasses(self.case(save, made))
-        self.assertEqual(set(found), {another})
-
-    def test_a_class_of_sessions_that_finds_its_engine_itself(self):
-        dev = self.dev
-
-        class Routing(sa.orm.Session):
-            def get_bind(self, *arguments, **options):
-                return dev
-
-        for make in MAKERS:
-            made = make(class_=Routing)
-            self.assertFollows(made, made)
-            with contextlib.closing(made()) as session:
-                self.assertIs(session.get_bind(), dev)
-            getattr(made, "remove", lambda: None)()
-
-    def test_a_session_that_has_begun_before_the_class(self):
-        made, Author = MAKERS[1](bind=self.dev), self.models.Author
-        customer = made.query(Author).one()
-        made.add(Author(name="pending"))
-        made.execute(sa.text("INSERT INTO author (name) VALUES ('begun')"))
-        self.before = self.look()  # a sequence has no transactions
-        self.assertFollows(made, made)
-        self.assertNotIn(customer, made)
-        self.assertEqual([name for name, in made.query(Author.name)], ["customer"])
-        made.remove()
-
-    def test_a_session_of_another_thread_that_is_kept_in_its_registry(self):
-        made, Author = MAKERS[1](bind=self.dev), self.models.Author
-        turns = [threading.Event() for _ in range(2)]
-
-        def work():
-            made.add(Author(name="pending"))
-            turns[0].set()
-            turns[1].wait(20)
-            made.commit()
-            made.remove()
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        turns[0].wait(20)
-        self.assertFollows(made, made)
-        turns[1].set()
-        worker.join()
-
-    def test_a_session_itself(self):
-        session = sa.orm.Session(bind=self.dev)
-        session.add(self.models.Author(name="pending"))
-        self.assertFollows(session, session)
-        self.assertIs(session.bind, self.dev)
-
-    def test_a_connection(self):
-        with contextlib.closing(self.dev.connect()) as connection:
-            for make in MAKERS:
-                made = make(bind=connection)
-                self.assertFollows(made, made)
-
-    def test_the_options_of_its_engine_are_kept(self):
-        engine = self.dev.execution_options(schema_translate_map={"shop": "public"})
-        made, found = MAKERS[0](bind=engine), []
-
-        def save(author):
-            with contextlib.closing(made()) as session:
-                session.add(author)
-                session.commit()
-                found.append(session.get_bind().get_execution_options())
-
-        self.assertPasses(self.case(save, made))
-        self.assertEqual(found[0]["schema_translate_map"], {"shop": "public"})
-
-    def test_factories_that_are_no_sessionmakers(self):
-        made = functools.partial(sa.orm.Session, bind=self.dev)
-        scoped = sa.orm.scoped_session(made)
-        self.assertFollows(scoped, scoped)
-        self.assertFollows(made, made)
-        self.assertFollows(made, staticmethod(lambda: made()))
-
-    def test_what_the_factory_of_a_scoped_session_asks_without_any_table(self):
-        scoped, found = sa.orm.scoped_session(lambda: sa.orm.Session(bind=self.dev)), []
-
-        def save(author):
-            found.append(scoped.execute(sa.text("SELECT current_database()")).scalar())
-            scoped.add(author)
-            scoped.commit()
-
-        self.assertPasses(self.case(save, scoped))
-        self.assertEqual(set(found), {"core_following_test"})
-
-    def test_configured_anew_while_the_class_runs(self):
-        made = MAKERS[0]()
-
-        def save(author):
-            made.configure(bind=self.dev)
-            with contextlib.closing(made()) as session:
-                session.add(author)
-                session.commit()
-
-        self.assertPasses(self.case(save, made))
-
-    def test_a_set_up_that_fails_puts_back_as_well(self):
-        made = MAKERS[0](bind=self.dev)
-        result = support.run_case(self.case(print, made, engine=self.development_url))
-        self.assertEqual(len(result.errors), 1)
-        self.assertIs(made.kw["bind"], self.dev)
-
-    def test_sessions_made_while_the_class_runs_are_bound_as_before_when_it_is_over(self):
-        made, Author = MAKERS[0](bind=self.dev), self.models.Author
-        kept = []
-
-        def save(author):
-            if not kept:
-                kept.append(made())
-            kept[0].add(author)
-            kept[0].commit()
-            kept[0].add(Author(name="never to be written"))
-
-        self.assertPasses(self.case(save, made), "test_one")
-        kept[0].commit()
-        self.assertEqual([name for name, in kept[0].query(Author.name)], ["customer"])
-        kept[0].close()
+        attributes = dict({"lock_timeout": 1.0, "metadata": library.metadata}, **attributes)
+        attributes["test_one"] = lambda case: found.append(body(case))
+        if "app" not in attributes:
+            attributes["engine"] = self.url if engine is None else engine
+        case = type("FollowTest", (base,), attributes)
+        with self.another_run(self.database), said():
+            self.assertPasses(case)
+        return found[0]
 
 
-class NamedSessionInRollbackTest(NamedSessionTest):
-    reset = "rollback"
+class ConnectionsFollowTest(Following):
+    def connections(self):
+        """Yield ways to connect to the configured database, each with what it is."""
+        parts = self.parts
+        text = " ".join("%s='%s'" % item for item in parts.items())
+        for name in drivers():
+            connect = __import__(name).connect
+            yield name + " url", lambda connect=connect: connect(self.url_for("postgresql"))
+            yield name + " dsn", lambda connect=connect: connect(text)
+            yield name + " keywords", lambda connect=connect: connect(**parts)
+            yield name + " both", lambda connect=connect: connect("user=nobody", **parts)
+            yield name + " environment", lambda connect=connect: self.by_environment(connect)
+            yield name + " service", lambda connect=connect: self.by_service(connect)
+            yield name + " link", lambda connect=connect: self.by_another_spelling(connect)
+        if "psycopg2" in drivers():
+            from psycopg2 import connect, extensions, extras
 
+            yield "psycopg2 database", lambda: connect(
+                database=parts["dbname"],
+                **{name: value for name, value in parts.items() if name != "dbname"},
+            )
+            yield "psycopg2 factory", lambda: connect(
+                text, connection_factory=extras.DictConnection
+            )
+            yield "psycopg2 own class", lambda: connect(
+                text, connection_factory=type("Own", (extensions.connection,), {})
+            )
 
-class OtherSessionTest(FollowingContract):
-    """The class names no session; the code under test has one of its own."""
+    def by_environment(self, connect):
+        variables = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+        values = {name: self.parts[part] for name, part in variables.items()}
+        with support.environment(**values):
+            return connect("")
 
-    def test_sessionmakers_scoped_sessions_and_plain_sessions(self):
-        for make in MAKERS:
-            self.assertFollows(make(bind=self.dev))
-        self.assertFollows(lambda: sa.orm.Session(bind=self.dev))
-        self.assertFollows(sa.orm.scoped_session(lambda: sa.orm.Session(bind=self.dev)))
+    def by_service(self, connect):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write("[shop]\n" + "".join("%s=%s\n" % item for item in self.parts.items()))
+            file.flush()
+            with support.environment(PGSERVICEFILE=file.name):
+                return connect("service=shop")
 
-    def test_binds(self):
-        Base, Author = self.models.Base, self.models.Author
-        for key in (Base, Author, Author.__mapper__, Author.__table__):
-            self.assertFollows(MAKERS[1](binds={key: self.dev}))
+    def by_another_spelling(self, connect):
+        folder = tempfile.mkdtemp(dir="/tmp")
+        self.addCleanup(os.rmdir, folder)
+        link = os.path.join(folder, "s")
+        os.symlink(self.parts["host"], link)
+        self.addCleanup(os.remove, link)
+        return connect(**dict(self.parts, host=link))
 
-    def test_a_session_that_is_bound_for_a_class_later(self):
-        Author, ours = self.models.Author, self.engine(self.test_url)
+    def test_whatever_the_drivers_open_leads_to_the_sibling(self):
+        ways = dict(self.connections())
 
-        def save(author):
-            with contextlib.closing(sa.orm.Session(bind=ours)) as session:
-                session.bind_mapper(Author, self.dev)
-                session.add(author)
-                session.commit()
+        def body(case):
+            return {name: asked(connect()) for name, connect in ways.items()}
 
-        self.assertPasses(self.case(save, engine=ours))
+        self.assertEqual(self.follows(body), dict.fromkeys(ways, SIBLING))
+        self.assertGreaterEqual(len(ways), 7)
 
-    def test_a_class_of_sessions_that_finds_its_engine_itself(self):
-        dev = self.dev
+    def test_a_connection_says_itself_where_it_leads(self):
+        def body(case):
+            found = []
+            for name in drivers():
+                dbapi = __import__(name).connect(self.url_for("postgresql"))
+                found.append(dbapi.info.dbname)
+                dbapi.close()
+            return set(found)
 
-        class Routing(sa.orm.Session):
-            def get_bind(self, *arguments, **options):
-                return dev
+        self.assertEqual(self.follows(body), {SIBLING})
 
-        self.assertFollows(MAKERS[1](class_=Routing))
+    def test_engines_made_before_and_in_a_test_lead_to_the_sibling(self):
+        for name in dialects():
+            with self.subTest(name):
+                self.setUp()
+                before = sa.create_engine(self.url_for(name))
+                self.addCleanup(before.dispose)
+                with before.connect() as connection:  # stays in its pool
+                    self.assertEqual(database_of(connection), DATABASE)
 
-    def test_statements_without_objects(self):
-        Author, made = self.models.Author, MAKERS[1](bind=self.dev)
-        for statement in (
-            lambda: Author.__table__.insert().values(name="a"),
-            lambda: sa.text("INSERT INTO author (name) VALUES ('a')"),
-        ):
+                def body(case, name=name, before=before):
+                    with before.connect() as connection:
+                        return database_of(connection), asked_engine(self.url_for(name))
 
-            def save(author, statement=statement):
-                made.execute(statement())
-                made.commit()
+                self.assertEqual(self.follows(body), (SIBLING, SIBLING))
 
-            self.assertPasses(self.case(save))
-            made.remove()
+    def test_a_session_that_was_open_before_is_given_back_and_leads_to_the_sibling(self):
+        engine = sa.create_engine(self.url)
+        self.addCleanup(engine.dispose)
+        session = sa.orm.sessionmaker(bind=engine)()
+        self.assertEqual(database_of(session), DATABASE)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.assertEqual(self.follows(lambda case: database_of(session)), SIBLING)
+        session.close()
+        texts = [str(each.message) for each in caught if each.category is ResourceWarning]
+        self.assertTrue(any("left a session open" in text for text in texts), texts)
 
-    def test_what_it_asks_once_it_follows_is_asked_there_too(self):
-        made, found = MAKERS[1](bind=self.dev), []
+    def test_an_engine_with_a_creator_that_uses_a_driver_leads_to_the_sibling(self):
+        for name in drivers():
+            with self.subTest(name):
+                self.setUp()
+                connect = __import__(name).connect
+                url = self.url_for("postgresql")
+                body = lambda case, url=url, connect=connect, name=name: asked_engine(  # noqa: E731
+                    "postgresql+%s://" % name, creator=lambda: connect(url)
+                )
+                if "postgresql+%s" % name in dialects():
+                    self.assertEqual(self.follows(body), SIBLING)
 
-        def save(author):
-            made.add(author)
-            made.flush()
-            found.append(made.execute(sa.text("SELECT current_database()")).scalar())
-            made.commit()
+    @support.requires("psycopg")
+    def test_connections_of_asyncio_lead_to_the_sibling(self):
+        from psycopg import AsyncConnection
 
-        self.assertPasses(self.case(save))
-        self.assertEqual(set(found), {"core_following_test"})
+        async def ask():
+            connection = await AsyncConnection.connect(self.url_for("postgresql"))
+            cursor = await connection.execute(WHERE)
+            (name,) = await cursor.fetchone()
+            await connection.close()
+            return name
 
-    def test_a_session_that_has_begun_before_the_class(self):
-        Author = self.models.Author
-        for begin in (
-            lambda session: session.query(Author).one(),
-            lambda session: session.add(Author(name="pending")),
-            lambda session: (session.add(Author(name="flushed")), session.flush()),
-            lambda session: session.execute(sa.text("INSERT INTO author (name) VALUES ('b')")),
-        ):
-            made = MAKERS[1](bind=self.dev)
-            kept = begin(made)  # noqa: F841
-            self.before = self.look()  # a sequence has no transactions
-            self.assertFollows(made)
-            made.remove()
+        self.assertEqual(self.follows(lambda case: asyncio.run(ask())), SIBLING)
 
-    def test_what_is_pending_when_a_test_or_the_class_is_over_is_never_written(self):
-        made, Author = MAKERS[1](bind=self.dev), self.models.Author
+    @support.requires("asyncpg")
+    def test_connections_of_asyncpg_lead_to_the_sibling(self):
+        import asyncpg
 
-        def save(author):
-            made.add(author)
-            made.commit()
-            made.add(Author(name="never to be written"))
-
-        self.assertPasses(self.case(save))
-        made.commit()
-        self.assertEqual([name for name, in made.query(Author.name)], ["customer"])
-        made.remove()
-
-    def test_it_leads_where_it_did_when_the_class_is_over(self):
-        made = MAKERS[1](bind=self.dev)
-        self.assertFollows(made)
-        database = made.execute(sa.text("SELECT current_database()")).scalar()
-        self.assertEqual(database, DEVELOPMENT)
-        self.assertNotIn("get_bind", vars(made()))
-        made.remove()
-
-    def test_a_url_that_says_test_is_no_witness(self):
-        from_url = _compat.url_with(self.development_url, database="core_following_test")
-        arguments, options = self.dev.dialect.create_connect_args(self.dev.url)
-        engine = self.engine(
-            from_url, creator=lambda: self.dev.dialect.connect(*arguments, **options)
+        parts = dict(self.parts, database=self.parts["dbname"])
+        del parts["dbname"]
+        url = "postgresql://%s@/%s?host=%s&port=%s" % tuple(
+            [self.parts[name] for name in ("user", "dbname", "host", "port")]
         )
-        self.assertFollows(MAKERS[1](bind=engine))
 
-    def test_a_session_on_another_database_for_tests_is_let_be(self):
-        second = self.engine(support.postgresql_url("core_following_second_test"))
-        self.models.metadata.create_all(second)
-        made = MAKERS[1](bind=second)
-        Author = self.models.Author
+        async def ask(*arguments, **options):
+            connection = await asyncpg.connect(*arguments, **options)
+            name = await connection.fetchval(WHERE)
+            await connection.close()
+            return name
 
-        class Case(DatabaseTestCase):
-            engine, metadata = self.test_url, self.models.Base
+        def body(case):
+            return asyncio.run(ask(url)), asyncio.run(ask(**parts))
 
-            def test_one(self):
-                made.add(Author(name="a"))
-                made.commit()
-                self.assertRowCount(Author, 0)
-                assert made.query(Author).count() == 1
+        self.assertEqual(self.follows(body), (SIBLING, SIBLING))
 
-        self.assertPasses(Case)
-        made.remove()
+    @support.requires("psycopg2")
+    def test_asynchronous_connections_of_psycopg2_lead_to_the_sibling(self):
+        import psycopg2.extras
 
-    def test_allowed_databases_names_one_that_is_let_be(self):
-        made, found = MAKERS[1](bind=self.dev), []
+        def body(case):
+            dbapi = psycopg2.connect(self.url_for("postgresql"), async_=1)
+            psycopg2.extras.wait_select(dbapi)
+            name = dbapi.info.dbname
+            dbapi.close()
+            return name
 
-        def test_one(self):
-            found.extend(name for name, in made.query(Author.name))
-            made.remove()
+        self.assertEqual(self.follows(body), SIBLING)
 
-        Author = self.models.Author
-        attributes = dict(engine=self.test_url, metadata=self.models.Base, test_one=test_one)
-        attributes["allowed_databases"] = (DEVELOPMENT,)
-        self.assertPasses(type("OrderTest", (DatabaseTestCase,), attributes))
-        self.assertEqual(found, ["customer"])
+    def test_other_databases_are_reached_as_before(self):
+        def body(case):
+            found = []
+            for name in drivers():
+                connect = __import__(name).connect
+                found.append(asked(connect(**dict(self.parts, dbname="postgres"))))
+            return set(found)
 
-    def test_a_session_for_other_tables_is_let_be(self):
-        others, found = models.plain_library(), []
-        made = MAKERS[1](bind=self.dev)
+        self.assertEqual(self.follows(body), {"postgres"})
 
-        def save(author):
-            found.extend(name for name, in made.query(others.Author.name))
-            made.remove()
-            with contextlib.closing(sa.orm.Session(bind=self.dev)) as session:
-                session.add(author)
-                session.commit()
+    def test_what_a_driver_refuses_it_refuses_in_its_own_words(self):
+        def body(case):
+            found = []
+            for name in drivers():
+                for text in ("nonsense", "host=/nowhere dbname=%s" % DATABASE):
+                    try:
+                        __import__(name).connect(text)
+                    except Exception as error:
+                        found.append(type(error).__name__)
+            return found
 
-        self.assertPasses(self.case(save), "test_one")
-        self.assertEqual(found, ["customer"])
-
-    def test_a_session_that_leads_right_is_not_looked_at(self):
-        ours, found = self.engine(self.test_url), []
-        made = MAKERS[1](bind=ours)
-
-        def save(author):
-            made.add(author)
-            made.commit()
-            found.append("get_bind" in vars(made()))
-
-        self.assertPasses(self.case(save, engine=ours))
-        self.assertEqual(set(found), {False})
-        made.remove()
-
-    @unittest.skipIf(not hasattr(sa.MetaData(), "_bind"), "a MetaData has no engine")
-    def test_the_engine_of_the_metadata(self):
-        Author, metadata = self.models.Author, self.models.metadata
-        metadata.bind = self.dev
-        made = MAKERS[1]()
-        self.assertFollows(made)
-        self.assertFollows(made, made)
-        self.assertPasses(
-            self.case(lambda author: Author.__table__.insert().values(name="a").execute())
+        self.assertEqual(
+            self.follows(body), ["ProgrammingError", "OperationalError"] * len(drivers())
         )
-        self.assertIs(metadata.bind, self.dev)
+
+    def test_the_process_keeps_leading_there_between_classes_and_after_them(self):
+        engine = sa.create_engine(self.url)
+        self.addCleanup(engine.dispose)
+
+        def body(case):
+            with engine.connect() as connection:
+                return database_of(connection)
+
+        found = [self.follows(body)]
+        with engine.connect() as connection:
+            found.append(database_of(connection))
+        found += [asked_engine(self.url), self.follows(body)]
+        self.assertEqual(found, [SIBLING] * 4)
+
+    def test_a_run_that_has_the_configured_database_leads_nothing(self):
+        asked_there = []
+
+        class OneTest(self.case(self.url)):
+            def test_two(case):
+                asked_there.append((dict(leading.leads), asked_engine(self.url)))
+
+        with support.environment(DATABASE_URL=self.url):
+            self.assertPasses(OneTest)
+            self.assertEqual(os.environ["DATABASE_URL"], self.url)
+        self.assertEqual(asked_there, [({}, DATABASE)])
+
+    def test_a_server_that_is_asked_once_is_known_by_its_spelling(self):
+        asked_servers = []
+
+        def row_at(*arguments):
+            asked_servers.append(arguments)
+            return ordinary(*arguments)
+
+        def body(case):
+            for name in drivers():
+                for _ in range(3):
+                    asked(__import__(name).connect(self.url_for("postgresql")))
+
+        ordinary = _compat.row_at
+        with unittest.mock.patch.object(_compat, "row_at", row_at):
+            self.follows(body)
+        spellings = {arguments[1] for arguments in asked_servers}
+        self.assertEqual(len(asked_servers), len(spellings))
 
 
-class FlaskSessionTest(support.Outcomes):
-    def setUp(self):
-        self.library = models.library(binds=True)
-        names = ("core_flask_dev", "core_flask_dev_audit", "core_flask_test", "core_audit_test")
-        urls = [support.postgresql_url(name) for name in names]
-        make = functools.partial(models.make_app, self.library.db)
-        self.dev = make(urls[0], {"audit": urls[1]})
-        self.app = make(urls[2], {"audit": urls[3]}, TESTING=True)
-        for app in (self.dev, self.app):
-            self.addCleanup(models.dispose, app, self.library.db)
-        with self.dev.app_context():
-            self.library.db.create_all()
-
-    def assertUntouched(self):
-        for table, database in (("author", "core_flask_dev"), ("visit", "core_flask_dev_audit")):
-            rows = support.administer("SELECT * FROM " + table, database=database)
-            self.assertEqual(rows, [])
-
-    def assertFollows(self, save, **attributes):
-        Author, Visit = self.library.Author, self.library.Visit
-
-        def test_one(self):
-            save()
-            self.assertRowCount(Author, 1)
-            self.assertRowCount(Visit, 1)
-
-        for reset in ("recreate", "rollback"):
-            attributes.update(app=self.app, reset=reset, test_one=test_one, test_two=test_one)
-            self.assertPasses(type("OrderTest", (DatabaseTestCase,), attributes))
-            self.assertUntouched()
-
-    def test_the_session_of_another_application(self):
-        db, found = self.library.db, []
-
-        def save():
-            with self.dev.app_context():
-                db.session.add(self.library.Author(name="a"))
-                db.session.add(self.library.Visit(page="/"))
-                db.session.commit()
-                found.append(db.session.execute(sa.text("SELECT current_database()")).scalar())
-                db.session.remove()
-
-        self.assertFollows(save)
-        self.assertEqual(set(found), {"core_flask_test"})
-
-    def test_a_session_beside_flask(self):
-        with self.dev.app_context():
-            engines = _compat.live_engines(self.library.db, self.dev)
-        Author, Visit = self.library.Author, self.library.Visit
-        made = sa.orm.sessionmaker(binds={Author: engines[None], Visit: engines["audit"]})
-
-        def save():
-            with contextlib.closing(made()) as session:
-                session.add_all([Author(name="a"), Visit(page="/")])
-                session.commit()
-
-        self.assertFollows(save)
-
-
-@unittest.skipUnless(HAS_ASYNC, "needs SQLAlchemy 2 and psycopg")
-class AsyncSessionTest(FollowingContract):
-    TEXT = """\
-ConfigurationError: %s leads to %s, and the engine of the class to %s.
-  It is async, so it cannot follow the engine: its rows would go to the other database.\
- Nothing was touched.
-  Have both lead to one database for the tests, by engines that are both async or both not."""
+class AnotherServerTest(PrivateCase, Following):
+    database = DATABASE
 
     def setUp(self):
-        super().setUp()
-        from sqlalchemy.ext import asyncio as sa_async
+        PrivateCase.setUp(self)
+        Following.setUp(self)
 
-        self.url = _compat.url_with(
-            self.development_url, drivername="postgresql+psycopg", password="secret"
+    def test_a_database_of_the_same_name_on_another_server_is_reached(self):
+        child = self.child(START + "import sys; sys.stdin.read()")
+        elsewhere = child.stdout.readline().strip()
+        other = _compat.url_text(_compat.url_with(elsewhere, database=DATABASE))
+        administered = sa.create_engine(elsewhere, poolclass=sa.pool.NullPool)
+        raw = administered.raw_connection()
+        _compat.dbapi_connection(raw).autocommit = True
+        raw.cursor().execute("CREATE DATABASE " + DATABASE)
+        raw.close()
+
+        def body(case):
+            found = []
+            for name in drivers():
+                connect = __import__(name).connect
+                found.append(asked(connect("postgresql" + other[other.index("://") :])))
+            return set(found), asked_engine(self.url), os.environ["OTHER_URL"] == other
+
+        with support.environment(OTHER_URL=other):
+            self.assertEqual(self.follows(body), ({DATABASE}, SIBLING, True))
+        child.stdin.close()
+
+
+class SettingsFollowTest(Following):
+    def environment(self):
+        return {
+            "DATABASE_URL": self.url,
+            "DJANGO_URL": self.url_for("postgis"),
+            "OTHER_DSN": "dbname=%s host=%s user=postgres" % (DATABASE, self.parts["host"]),
+            "DB_NAME": DATABASE,
+            "PGDATABASE": DATABASE,
+            "PROJECT": DATABASE,
+            "DOCS": "https://example.org/" + DATABASE,
+            "LONGER_URL": self.url.replace(DATABASE, DATABASE + "ing"),
+        }
+
+    def test_the_environment_says_the_sibling_while_the_class_runs(self):
+        former = self.environment()
+        with support.environment(**former):
+            found = self.follows(lambda case: {name: os.environ[name] for name in former})
+            self.assertEqual({name: os.environ[name] for name in former}, former)
+        led = {"DATABASE_URL", "DJANGO_URL", "OTHER_DSN", "DB_NAME", "PGDATABASE"}
+        self.assertEqual({name for name in former if found[name] != former[name]}, led)
+        for name in led - {"OTHER_DSN"}:
+            self.assertEqual(found[name], former[name].replace(DATABASE, SIBLING))
+        parts = _compat.conninfo_parts(drivers()[0], found["OTHER_DSN"])
+        self.assertEqual(parts, {"dbname": SIBLING, "host": self.parts["host"], "user": "postgres"})
+
+    def test_what_was_set_in_a_class_stays_when_the_rest_is_put_back(self):
+        def body(case):
+            os.environ["DATABASE_URL"] = "postgresql://elsewhere/x"
+
+        with support.environment(DATABASE_URL=self.url, SHOP_URL=self.url):
+            self.follows(body)
+            self.assertEqual(os.environ["DATABASE_URL"], "postgresql://elsewhere/x")
+            self.assertEqual(os.environ["SHOP_URL"], self.url)
+
+    def test_a_child_that_takes_the_url_from_the_environment_leads_to_the_sibling(self):
+        code = (
+            "import os, sys; driver = __import__(sys.argv[1]);"
+            "cursor = driver.connect(*sys.argv[2:] or [os.environ['DATABASE_URL']]).cursor();"
+            "cursor.execute(%r); print(cursor.fetchone()[0])" % WHERE
         )
-        engine = sa_async.create_async_engine(self.url, poolclass=sa.pool.NullPool)
-        self.made = sa_async.async_sessionmaker(engine)
 
-    def save(self, author):
-        async def saving():
-            async with self.made() as session:
-                session.add(author)
-                await session.commit()
+        def body(case):
+            found = []
+            for name in drivers():
+                for arguments in ([], ["host=%s port=%s user=postgres" % place]):
+                    command = [sys.executable, "-c", code, name] + arguments
+                    found.append(subprocess.check_output(command, universal_newlines=True).strip())
+            return set(found)
 
-        asyncio.run(saving())
+        place = (self.parts["host"], self.parts["port"])
+        variables = {"DATABASE_URL": self.url_for("postgresql"), "PGDATABASE": DATABASE}
+        with support.environment(**variables):
+            self.assertEqual(self.follows(body), {SIBLING})
 
-    def assertRefused(self, session, used):
-        message = self.message_of(self.case(self.save, session))
-        shown = [_compat.url_text(each, hide_password=True) for each in (self.url, self.test_url)]
-        self.assertEqual(message, self.TEXT % (used, shown[0], shown[1]))
-        self.assertNotIn("secret", message)
+    def test_a_database_that_only_the_environment_names_is_followed(self):
+        place = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+        with support.environment(**{name: self.parts[part] for name, part in place.items()}):
+            found = self.follows(
+                lambda case: (
+                    database_of(case.session),
+                    asked_engine("postgresql://"),
+                    os.environ["PGDATABASE"],
+                    case.engine.url.database,
+                ),
+                engine=sa.create_engine("postgresql://"),
+            )
+            self.assertEqual(os.environ["PGDATABASE"], DATABASE)
+        self.assertEqual(found, (SIBLING,) * 4)
 
-    def test_one_that_the_class_names_cannot_follow(self):
-        self.assertRefused(self.made, "session")
-        self.assertRefused(self.made(), "session")
+    def shop(self, **settings):
+        shop = models.library(binds="SQLALCHEMY_BINDS" in settings)
+        app = models.make_app(shop.db, self.url, TESTING=True, **settings)
+        self.addCleanup(models.dispose, app, shop.db)
+        return app
 
-    def test_one_of_the_code_under_test_is_stopped_before_it_writes(self):
-        self.assertRefused(None, "OrderTest.test_one: a session that uses tables of the class")
+    def test_the_configuration_of_the_app_says_the_sibling_while_the_class_runs(self):
+        app = self.shop(
+            SQLALCHEMY_BINDS={"audit": self.url},
+            CELERY_RESULT_BACKEND=self.url_for("db+postgresql"),
+            REPORTS=make_url(self.url),
+            PARTS={"drivername": "postgresql", "database": DATABASE},
+            NAME=DATABASE,
+        )
+        before = dict(app.config)
 
-    def test_it_is_an_error_of_the_set_up(self):
-        with self.assertRaises(ConfigurationError):
-            self.case(self.save, self.made).setUpClass()
+        def body(case):
+            self.assertEqual(
+                case.app.config["SQLALCHEMY_DATABASE_URI"], _compat.url_text(case.db.engine.url)
+            )
+            return {key: value for key, value in app.config.items() if value != before[key]}
+
+        led = self.url.replace(DATABASE, SIBLING)
+        self.assertEqual(
+            self.follows(body, app=app),
+            {
+                "SQLALCHEMY_DATABASE_URI": led,
+                "SQLALCHEMY_BINDS": {"audit": led},
+                "CELERY_RESULT_BACKEND": "db+postgresql" + led[led.index("://") :],
+                "REPORTS": make_url(led),
+                "PARTS": {"drivername": "postgresql", "database": SIBLING},
+            },
+        )
+        self.assertEqual(dict(app.config), before)
+
+    def test_the_migrations_of_create_tables_are_given_the_sibling(self):
+        app, migrated = self.shop(), []
+
+        def create_tables(case):
+            engine = sa.create_engine(case.app.config["SQLALCHEMY_DATABASE_URI"])
+            with engine.connect() as connection:
+                migrated.append(database_of(connection))
+            engine.dispose()
+            migrated.extend([os.environ["DATABASE_URL"], asked_engine(self.url)])
+            case.db.create_all()
+
+        with support.environment(DATABASE_URL=self.url):
+            self.follows(lambda case: None, app=app, create_tables=create_tables)
+        led = self.url.replace(DATABASE, SIBLING)
+        self.assertEqual(migrated, [SIBLING, led, SIBLING])
+
+    def test_an_app_of_each_test_and_a_second_one_beside_it_follow(self):
+        test = self
+
+        class OwnApp(DatabaseTestCase):
+            def setUp(case):
+                case.app = test.shop()
+                super().setUp()
+
+        def body(case):
+            other = self.shop()
+            with other.app_context():
+                second = (
+                    database_of(other.extensions["sqlalchemy"].session)
+                    if hasattr(other.extensions["sqlalchemy"], "session")
+                    else database_of(other.extensions["sqlalchemy"].db.session)
+                )
+            return database_of(case.db.session), second, case.app.config["SQLALCHEMY_DATABASE_URI"]
+
+        found = self.follows(body, base=OwnApp, app=None)
+        self.assertEqual(found, (SIBLING, SIBLING, self.url.replace(DATABASE, SIBLING)))
 
 
-del FollowingContract
+class RefusedTest(Following):
+    """What cannot follow, and would reach the rows of the other run."""
+
+    def refusal(self, case):
+        with self.another_run(self.database), said():
+            return self.message_of(case)
+
+    def test_a_connection_that_was_open_before_is_refused_as_long_as_it_is(self):
+        for name in drivers():
+            with self.subTest(name):
+                self.setUp()
+                gc.collect()
+                dbapi = __import__(name).connect(self.url_for("postgresql"))
+                pid = dbapi.info.backend_pid
+                for _ in range(2):
+                    self.assertEqual(
+                        self.refusal(self.case(self.url)),
+                        "ConfigurationError: AuthorTest: another run has the database"
+                        ' "follow_app_test", and this one its sibling "follow_app_test_2"; but a'
+                        ' connection to "follow_app_test" was opened past SQLAlchemy before that,'
+                        " and is still open (backend %d).\n"
+                        "  What it does would reach the rows of the other run. Nothing was"
+                        " touched.\n"
+                        "  Close it before the tests begin; opened in setUp() or in a test, it"
+                        ' leads to "follow_app_test_2".' % pid,
+                    )
+                dbapi.close()
+                with self.another_run(self.database), said():
+                    self.assertPasses(self.case(self.url))
+                self.assertEqual(self.seen, [(SIBLING, SIBLING)])
+
+    @support.requires("psycopg2")
+    def test_a_creator_past_what_leads_connections_is_refused(self):
+        from psycopg2 import extensions
+
+        dsn = self.url_for("postgresql")
+        engine = sa.create_engine(
+            "postgresql+psycopg2://", creator=lambda: extensions.connection(dsn)
+        )
+
+        class StrayTest(self.case(self.url)):
+            def test_one(case):
+                with engine.connect() as connection:
+                    connection.execute(sa.text("CREATE TABLE harm (id int)"))
+
+        self.assertEqual(
+            self.refusal(StrayTest),
+            "ConfigurationError: StrayTest.test_one: another run has the database"
+            ' "follow_app_test", and this one its sibling "follow_app_test_2"; but a new connection'
+            ' of an engine leads to "follow_app_test" all the same.\n'
+            "  Neither psycopg2.connect() nor psycopg.connect() has made it, so it cannot be led"
+            " elsewhere. Nothing was touched.\n"
+            "  Make it by one of these, or from self.engine.url, app.config or the environment,"
+            ' which name "follow_app_test_2".',
+        )
+
+
+class ForkedProcessesTest(Following):
+    @requires_fork
+    def test_a_child_leads_to_the_sibling_of_its_parent_until_it_has_its_own(self):
+        def body(case):
+            def work():
+                before = asked_engine(self.url)
+                with said():
+                    support.run_case(self.case(self.url))
+                return (
+                    before,
+                    self.seen,
+                    asked_engine(self.url),
+                    asked_engine(self.url.replace(DATABASE, SIBLING)),
+                )
+
+            return in_child(work), asked_engine(self.url)
+
+        own = SIBLING[:-1] + "3"
+        self.assertEqual(
+            self.follows(body),
+            (repr((SIBLING, [(own, own)], own, own)), SIBLING),
+        )
+
+
+class RunsTest(Claims):
+    """Whole runs of an application with an engine of its own, with each runner."""
+
+    database = "follow_runs_test"
+
+    def run_all(self, *arguments):
+        """Run the scenario while another run has its database; return what it wrote."""
+        drop_all_of(self.database)
+        url = support.postgresql_url(self.database)
+        with self.another_run(self.database):
+            output = output_of(scenario(url, *arguments))
+        self.assertIn('its sibling "follow_runs_test_2"', output)
+        count = "SELECT count(*) FROM pg_class WHERE relname = 'entry'"
+        found = support.administer(count, database=self.database)
+        self.assertEqual(found, [(0,)], "the database of the other run was touched")
+        return output
+
+    def test_python_unittest(self):
+        output = self.run_all("-m", "unittest", "own_engine")
+        self.assertRegex(output, r"Ran 4 tests in .*\n\nOK")
+
+    @unittest.skipUnless(running.has("nose2"), "nose2 is not installed")
+    def test_nose2_with_several_processes(self):
+        plugin = ("--plugin", "nose2.plugins.mp", "-N", "2")
+        output = self.run_all("-m", "nose2", *plugin, "own_engine")
+        self.assertRegex(output, r"Ran 4 tests in .*\n\nOK")
+
+    @unittest.skipUnless(running.has("xdist"), "pytest-xdist is not installed")
+    def test_pytest_with_several_processes(self):
+        options = ("-q", "-p", "no:cacheprovider", "-n", "2")
+        self.assertIn("4 passed", self.run_all("-m", "pytest", *options, "own_engine.py"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -9,7 +9,7 @@ import unittest.mock
 import sqlalchemy as sa
 
 from dbtestcase import DatabaseTestCase
-from dbtestcase.databases import claims, safeguard
+from dbtestcase.databases import following, safeguard
 from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
@@ -128,7 +128,7 @@ class LostConnectionsTest(Claims):
     def test_an_engine_is_not_led_to_where_it_leads_by_itself(self):
         engine = sa.create_engine(self.url)
         self.addCleanup(engine.dispose)
-        with unittest.mock.patch.object(claims, "follow") as follow:
+        with unittest.mock.patch.object(following, "follow") as follow:
             self.assertPasses(self.case_that(self.make_anew, engine=engine))
             self.assertPasses(self.case(engine))
         follow.assert_not_called()

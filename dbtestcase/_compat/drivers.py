@@ -299,6 +299,73 @@ def connection_parts(dbapi: Any) -> Dict[str, Any]:
     }
 
 
+# --- connection strings --------------------------------------------------------------------------
+
+
+def conninfo_parts(driver: str, conninfo: str) -> Dict[str, str]:
+    """Return the parameters of a connection string or a URL, as libpq reads it.
+
+    :param driver: ``"psycopg2"`` or ``"psycopg"``, which is imported.
+    :raises Exception: the driver's own error, if it cannot be read.
+    """
+    if driver == "psycopg2":
+        from psycopg2 import extensions
+
+        return dict(extensions.parse_dsn(conninfo))
+    from psycopg import conninfo as strings
+
+    return {name: str(value) for name, value in strings.conninfo_to_dict(conninfo).items()}
+
+
+def conninfo_with(driver: str, conninfo: str, **parameters: str) -> str:
+    """Return a connection string with some of its parameters replaced."""
+    if driver == "psycopg2":
+        from psycopg2 import extensions
+
+        return str(extensions.make_dsn(conninfo, **parameters))
+    from psycopg import conninfo as strings
+
+    return strings.make_conninfo(conninfo, **parameters)
+
+
+def row_at(driver: str, conninfo: str, sql: str) -> Tuple[str, ...]:
+    """Return the row of a query of texts, by a connection of its own that nobody watches."""
+    if driver == "psycopg2":
+        from psycopg2 import _psycopg
+
+        dbapi = _psycopg._connect(conninfo)  # type: ignore[no-untyped-call]
+        try:
+            cursor = dbapi.cursor()
+            cursor.execute(sql)
+            return tuple(cursor.fetchone())
+        finally:
+            dbapi.close()
+    from psycopg import pq
+
+    connection = pq.PGconn.connect(conninfo.encode("utf-8"))
+    try:
+        result = connection.exec_(sql.encode("utf-8"))
+        values = [result.get_value(0, number) for number in range(result.nfields)]
+        return tuple([(value or b"").decode("utf-8") for value in values])
+    finally:
+        connection.finish()
+
+
+def change_class_method(module: str, owner: str, name: str, change: Callable[[Any], Any]) -> None:
+    """Do as :func:`change_function` does with a class method, in the class that defines it.
+
+    :param change: is given the method's function, which takes the class first.
+    """
+    for holder in getattr(sys.modules.get(module), owner).__mro__:
+        ordinary = getattr(vars(holder).get(name), "__func__", None)
+        if ordinary is not None:
+            if not hasattr(ordinary, "_dbtestcase"):
+                changed: Any = functools.wraps(ordinary)(change(ordinary))
+                changed._dbtestcase = True
+                setattr(holder, name, classmethod(changed))
+            return
+
+
 # --- cursors ------------------------------------------------------------------------------------
 
 

@@ -210,6 +210,14 @@ def recorded_connection(record: Any) -> Any:
     return record.connection
 
 
+def empty_pool(engine: Any) -> None:
+    """Have an engine make new connections from now on; those of asyncio close with their loop."""
+    if getattr(engine.dialect, "is_async", False):
+        engine.pool = engine.pool.recreate()
+    else:
+        engine.dispose()
+
+
 def has_one_connection(pool: Any) -> bool:
     """Tell whether a pool keeps one connection (for each thread), as for databases in memory."""
     return isinstance(pool, (sa.pool.StaticPool, sa.pool.SingletonThreadPool))

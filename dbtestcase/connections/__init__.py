@@ -3,6 +3,7 @@
 From the drivers upwards; a file imports none that is named below it:
 
 - ``statements.py`` reads what a statement does; ``queries.py`` tells which ones engines run;
+- ``leading.py`` leads connections to another database than the one that they ask for;
 - ``drivers.py`` watches the connections and cursors of drivers, a section for each of these;
 - ``checkouts.py`` knows where connections are made, and who has them out of their pools;
 - ``twophase.py`` knows what this process prepared (2PC), and ends it;
@@ -26,7 +27,8 @@ from .checkouts import opened as open_checkouts
 from .describe import advice, duration, lines_about, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
-from .drivers import Observer, Subscriber, ignore, open_cursor
+from .drivers import Observer, Subscriber, ignore, open_cursor, watch_installed
+from .leading import astray, lead, leads, led, loaded_driver, server_restarted
 from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
@@ -48,6 +50,7 @@ __all__ = [
     "Subscriber",
     "advice",
     "all_quoted",
+    "astray",
     "begin_test",
     "blocked",
     "describe_backend",
@@ -62,8 +65,12 @@ __all__ = [
     "ignore",
     "is_full",
     "is_lock_timeout",
+    "lead",
+    "leads",
     "leak_text",
+    "led",
     "lines_about",
+    "loaded_driver",
     "lock_holders",
     "note_leaks",
     "open_checkouts",
@@ -72,7 +79,9 @@ __all__ = [
     "read_statement",
     "row_verb",
     "savepoint_of",
+    "server_restarted",
     "warn_of_leaks",
     "was_forked",
     "watch",
+    "watch_installed",
 ]

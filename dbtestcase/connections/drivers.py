@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from .. import _compat
-from . import statements
+from . import leading, statements
 
 
 class Observer:
@@ -92,6 +93,14 @@ def watch() -> None:
             _DRIVERS[name]()
 
 
+def watch_installed() -> None:
+    """Watch also the drivers that are not imported yet: a test may be the first to import one."""
+    for name in _DRIVERS:
+        with contextlib.suppress(Exception):  # it is not there, or cannot be used
+            importlib.import_module(name)
+    watch()
+
+
 def ignore(dbapi: Any) -> None:
     """Observe this connection no more: it is one of our own."""
     if hasattr(dbapi, "_dbtestcase_observer"):
@@ -145,6 +154,8 @@ def _watch_psycopg2() -> None:
 
 def _change_connect(connect: Callable[..., Any]) -> Callable[..., Any]:
     def connected(*arguments: Any, **options: Any) -> Any:
+        if leading.leads and arguments:
+            arguments = (leading.led("psycopg2", arguments[0]),) + arguments[1:]
         if len(arguments) != 1 or set(options) != {"connection_factory"}:
             return connect(*arguments, **options)  # an asynchronous one, or a call of another shape
         if options["connection_factory"]:
@@ -244,10 +255,22 @@ def _psycopg2_cursor() -> type:
 
 
 def _watch_psycopg() -> None:
+    _compat.change_class_method("psycopg", "Connection", "_connect_gen", _change_connect_gen)
     _compat.change_function("psycopg", "Connection", "__init__", _change_init)
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
     _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
+
+
+def _change_connect_gen(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """Change what every way to connect comes by, also those of asyncio."""
+
+    def connected(cls: type, conninfo: str = "", **options: Any) -> Any:
+        if leading.leads:
+            conninfo = leading.led("psycopg", conninfo)
+        return connect(cls, conninfo, **options)
+
+    return connected
 
 
 def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -287,6 +310,7 @@ def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]
 
 def _watch_asyncpg() -> None:
     _compat.change_function("asyncpg.connection", "Connection", "__init__", _change_async_init)
+    _compat.change_function("asyncpg.connect_utils", "", "_connect", _change_asyncpg)
 
 
 def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -295,6 +319,15 @@ def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
         _made(dbapi)
 
     return made
+
+
+def _change_asyncpg(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def connected(**options: Any) -> Any:  # a coroutine; nothing else of these is watched
+        if leading.leads:
+            options = leading.led_options(options)
+        return connect(**options)
+
+    return connected
 
 
 #: By the name of a driver's module: what watches it, once it was imported.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import typing
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .sessions import Backend, ControlConnection, Prepared
 
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from .dialect import Identity
 else:
     Protocol = getattr(typing, "Protocol", object)  # it came with Python 3.8
 
@@ -28,8 +30,13 @@ class Family(Protocol):
     def can_lead(self, engine: Any) -> bool:
         """Tell whether the connections of an engine can be led to another database."""
 
-    def lead_here(self, engine: Any) -> Callable[[], None]:
-        """Lead an engine's new connections to this database; return what takes it back."""
+    def lead_here(self, taken: Identity) -> None:
+        """Have this process's new connections to a database of the server lead to this one.
+
+        Whoever makes them, and until the process ends.
+
+        :param taken: the database that another run has.
+        """
 
     def create_sibling(self, name: str) -> Optional[bool]:
         """Create a database like this one, if it is missing; tell whether that was needed.

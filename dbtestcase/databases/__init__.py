@@ -1,9 +1,10 @@
 """Makes sure that databases are for tests, takes them for this run, builds and clears them.
 
 ``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
-``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it, and
-``announce.py`` says so to other processes. ``build.py`` makes the schema and the first rows,
-``clear.py`` resets and drops, and says who is in the way.
+``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it;
+``following.py`` has the process follow there, and ``announce.py`` tells other processes.
+``build.py`` makes the schema and the first rows, ``clear.py`` resets and drops, and says who is in
+the way.
 """
 
 from .announce import Run, last_run, runs

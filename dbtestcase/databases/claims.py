@@ -1,15 +1,14 @@
 """Two runs on one server: each has a database to itself, the second a numbered sibling.
 
 A process that finds its database taken by another takes ``app_test_2``, or the next that is free,
-and its engines follow. No worker needs a number of its own.
+and all of it follows (following.py). No worker needs a number of its own.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Optional, Tuple
 
-from .. import _compat
 from ..errors import BlockedDatabaseError, brief, reported
 from ..events import say
 from .verdicts import is_test_name
@@ -137,21 +136,3 @@ def _reached(dialect: Any, engine: Any, name: str) -> Tuple[Optional[bool], Any]
             if attempt == _ATTEMPTS or not dialect.is_missing(error, name):
                 raise  # else somebody has just dropped it, as one that was not in use
     return None, None
-
-
-def follow(engine: Any, dialect: Any) -> Callable[[], None]:
-    """Lead an engine to the database that was claimed in place of its own.
-
-    :return: what leads it back, and closes the connections that it made meanwhile.
-    """
-    former = engine.url
-    lead_back = dialect.lead_here(engine)
-    engine.url = _compat.url_with(former, database=dialect.identity.name)
-    engine.dispose()
-
-    def undo() -> None:
-        lead_back()
-        engine.url = former
-        engine.dispose()
-
-    return undo

@@ -22,7 +22,7 @@ from ..errors import (
     first_line,
     reported,
 )
-from . import claims
+from . import claims, following
 from .announce import announce, killed_predecessor
 from .verdicts import (
     NO_CONNECTION,
@@ -124,8 +124,8 @@ def check(
                 raise
         if lock_timeout != database.dialect.lock_timeout:
             database.dialect.set_lock_timeout(lock_timeout)
-        if database.dialect.identity.key != identity.key:
-            target.on_close(claims.follow(engine, database.dialect))
+        if database.base != database.name and engine.url.database != database.name:
+            following.follow(engine, database.dialect, database.base, target, identity, owner)
         if database not in databases:
             database.engines = []
             databases.append(database)
@@ -294,6 +294,8 @@ def _claimed(
     with _compat.connect_timeout():
         dialect = dialects.of_engine(engine)(engine, identity, lock_timeout)
         dialect = claims.claim(dialect, engine, owner, base)
+        if dialect.identity.key != identity.key:
+            following.lead_process(identity, dialect)
     announce(dialect, base)
     killed = killed_predecessor(dialect)
     if killed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
-from ... import _compat, contracts
+from ... import _compat, connections, contracts
 from ...contracts import Dialect, Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from . import claims, sessions
@@ -123,6 +123,7 @@ class PostgreSQL(Dialect, contracts.Family):
         if lost.identity.key[-1] == self.identity.key[-1]:
             self._found = lost._found
             self.control.settings = lost.control.settings
+            connections.server_restarted(lost.identity.key[1], self.identity.key[1])
 
     def close(self) -> None:
         """Close the control connection, and leave the database to the next run at once."""
@@ -209,9 +210,9 @@ class PostgreSQL(Dialect, contracts.Family):
         """Tell whether the connections of an engine can be led to another database."""
         return claims.can_lead(engine)
 
-    def lead_here(self, engine: Any) -> Callable[[], None]:
-        """Lead an engine's new connections to this database; return what takes it back."""
-        return claims.lead_to(engine, self.identity.name)
+    def lead_here(self, taken: Identity) -> None:
+        """Have this process's new connections to a database of the server lead to this one."""
+        connections.lead(taken.name, sessions.WHICH, sessions.answer_of(taken), self.identity.name)
 
     def create_sibling(self, name: str) -> Optional[bool]:
         """Create a database like this one; ``None`` where it is missing and may not be made."""

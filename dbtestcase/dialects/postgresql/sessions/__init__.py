@@ -13,7 +13,7 @@
 """
 
 from .control import KEPT, Control, quoted
-from .identifying import connect, identify, identify_anew
+from .identifying import WHICH, answer_of, connect, identify, identify_anew
 from .locks import LOCK
 from .settings import Settings
 from .transactions import Snapshot, all_over, one_snapshot, settled
@@ -24,7 +24,9 @@ __all__ = [
     "Control",
     "Settings",
     "Snapshot",
+    "WHICH",
     "all_over",
+    "answer_of",
     "connect",
     "identify",
     "identify_anew",

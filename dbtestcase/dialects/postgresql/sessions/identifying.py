@@ -6,7 +6,7 @@ and service files all lead a connection elsewhere.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from .... import _compat
 from ....contracts import Identity
@@ -16,15 +16,22 @@ from .control import Control
 # Drivers have no code for a connection that they find closed.
 _ENDED = (None, "57P01", "57P02", "08006", "08003")
 
+# The start of a server to the microsecond tells servers apart for any role to see.
+_STARTED = """
+       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
+                          'YYYY-MM-DD HH24:MI:SS.US')"""
+
 _IDENTIFY = """
 SELECT current_catalog::text, d.oid, d.datistemplate,
-       pg_catalog.current_setting('server_version'),
-       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC',
-                          'YYYY-MM-DD HH24:MI:SS.US'),
+       pg_catalog.current_setting('server_version'),{started},
        pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port(),
        pg_catalog.current_setting('port'), pg_catalog.pg_backend_pid()
   FROM pg_catalog.pg_database d WHERE d.datname = current_catalog
-"""
+""".format(started=_STARTED)
+
+#: Tells a database from those of other servers, as :func:`answer_of` does of what was identified.
+#: By its name: it is the same to who asks for it, also after another run has made it anew.
+WHICH = "SELECT {started}, current_catalog::text".format(started=_STARTED)
 
 _PID = "SELECT pg_catalog.pg_backend_pid()"
 
@@ -33,6 +40,11 @@ a pooler in transaction mode stands between the tests and the server, at {}:\
  statements that follow each other reach different sessions there, so connect to the server itself,\
  or give the pooler pool_mode = session for the tests.
   Nothing was touched."""
+
+
+def answer_of(identity: Identity) -> Tuple[str, ...]:
+    """Return what a connection to a database answers to :data:`WHICH`."""
+    return (str(identity.key[1]), identity.name)
 
 
 def identify(engine: Any) -> Identity:
@@ -141,7 +153,6 @@ def _shared_sessions(engine: Any) -> ConfigurationError:
 def _identity(row: Any) -> Identity:
     name, oid, template, version, started, address, port, socket_port, _ = row
     return Identity(
-        # The start of a server to the microsecond tells servers apart for any role to see.
         key=("postgresql", started, int(oid)),
         name=name,
         place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
