@@ -338,12 +338,9 @@ def is_in_memory(pool: Any) -> bool:
 # --- URLs ---------------------------------------------------------------------------------------
 
 
-def _url_text_with_password(url: URL) -> Any:
-    return url_text(url)
-
-
-#: Returns what is equal as long as a URL is; up to SQLAlchemy 1.3 a URL can be changed.
-url_key: Callable[[URL], Any] = tuple if issubclass(URL, tuple) else _url_text_with_password
+def url_key(url: URL) -> Any:
+    """Return what is equal as long as a URL is; up to SQLAlchemy 1.3 a URL can be changed."""
+    return url if isinstance(url, tuple) else url_text(url)
 
 
 def url_text(url: Union[str, URL], hide_password: bool = False) -> str:
