@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import re
+import socket
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -136,6 +138,90 @@ def location(dbapi: Any) -> Any:
     host = info.host or ""
     local = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
     return ("localhost" if local else host, int(info.port), info.dbname)
+
+
+def driver_connection(dbapi: Any) -> Any:
+    """Return the connection of an asyncio driver that SQLAlchemy has adapted; others unchanged."""
+    return dbapi._connection if type(dbapi).__name__.startswith("AsyncAdapt_") else dbapi
+
+
+def peer(dbapi: Any) -> Any:
+    """Return the address at the other end of a PostgreSQL connection, and the database's name.
+
+    What the connection was asked for is no witness: ``host`` stays what it was where ``hostaddr``
+    leads elsewhere. ``None`` where it cannot be told.
+    """
+    own = driver_connection(dbapi)
+    try:
+        with socket.socket(fileno=os.dup(own.fileno())) as copy:
+            return copy.getpeername(), own.info.dbname
+    except Exception:  # it is closed, no socket of this system's, or of another driver
+        place = location(own)
+        return place and (place[:2], place[2])
+
+
+def run_at_rest(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
+    """Run a statement outside of any transaction, on a connection that is at rest.
+
+    In psycopg by way of libpq, so that those for asyncio need not be waited for; its values are
+    text then.
+
+    :return: its rows.
+    """
+    pgconn = getattr(driver_connection(dbapi), "pgconn", None)
+    if pgconn is not None:
+        result = pgconn.exec_(sql.encode())
+        if result.status not in (1, 2):  # a command that ran, or rows
+            raise RuntimeError((result.error_message or b"").decode("utf-8", "replace"))
+        rows = range(result.ntuples)
+        values = [[result.get_value(row, each) for each in range(result.nfields)] for row in rows]
+        return [tuple(each and each.decode() for each in row) for row in values]
+    before = set_autocommit(dbapi)
+    try:
+        cursor = plain_cursor(dbapi) if keeps_what_it_sent(dbapi) else dbapi.cursor()
+        cursor.execute(sql)
+        found = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        cursor.close()
+        return found
+    finally:
+        set_autocommit(dbapi, before)
+
+
+def reported_setting(dbapi: Any, name: str) -> Optional[str]:
+    """Return a setting that the server reports by itself; ``None`` where it does not."""
+    own = driver_connection(dbapi)
+    if hasattr(own, "get_settings"):  # asyncpg's
+        return getattr(own.get_settings(), name, None)
+    value: Optional[str] = own.info.parameter_status(name)
+    return value
+
+
+def forget_wish_to_write(dbapi: Any) -> None:
+    """Have a driver begin transactions as the session says, where it was told ``READ WRITE``.
+
+    The connection is at rest.
+    """
+    own = driver_connection(dbapi)
+    if getattr(own, "readonly", None) is False:
+        own.readonly = None
+    elif getattr(own, "_read_only", None) is False:
+        own._read_only, own._begin_statement = None, b""
+
+
+def is_in_pipeline(dbapi: Any) -> bool:
+    """Tell whether a connection of psycopg 3 is in pipeline mode, where errors come later."""
+    return bool(getattr(getattr(dbapi, "pgconn", None), "pipeline_status", 0))
+
+
+def read_only_error(dbapi: Any, text: str) -> Any:
+    """Return a PostgreSQL driver's error for a write in a transaction that is read-only."""
+    if hasattr(driver_connection(dbapi), "pgconn"):
+        from psycopg.errors import ReadOnlySqlTransaction
+
+        return ReadOnlySqlTransaction(text)
+    from psycopg2 import errors
+
+    return errors.ReadOnlySqlTransaction(text)
 
 
 _REPORTED = (

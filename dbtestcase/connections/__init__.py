@@ -25,12 +25,20 @@ from .checkouts import opened as open_checkouts
 from .describe import duration, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
-from .drivers import Observer, Subscriber, ignore, open_cursor
+from .drivers import Observer, Subscriber, ignore, observe, open_cursor
 from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
-from .settling import begin_test, end_test
-from .statements import ROW_WRITES, Kind, all_quoted, row_verb
+from .settling import begin_test, end_test, running
+from .statements import (
+    ROW_WRITES,
+    Kind,
+    all_quoted,
+    database_made_or_dropped,
+    gets_past_read_only,
+    is_plain_write,
+    row_verb,
+)
 from .statements import forbid as forbid_functions
 from .statements import read as read_statement
 from .statements import savepoint as savepoint_of
@@ -46,6 +54,7 @@ __all__ = [
     "all_quoted",
     "begin_test",
     "blocked",
+    "database_made_or_dropped",
     "describe_backend",
     "describe_prepared",
     "duration",
@@ -54,16 +63,20 @@ __all__ = [
     "forbid_functions",
     "forget",
     "free",
+    "gets_past_read_only",
     "ignore",
     "is_full",
     "is_lock_timeout",
+    "is_plain_write",
     "leak_text",
     "lock_holders",
     "note_leaks",
+    "observe",
     "open_checkouts",
     "open_cursor",
     "read_statement",
     "row_verb",
+    "running",
     "savepoint_of",
     "warn_of_leaks",
     "was_forked",

@@ -5,6 +5,7 @@ A check-out is known with the test and the lines of it that asked for the connec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -163,7 +164,8 @@ class _Places(drivers.Subscriber):
 
     def opened(self, dbapi: Any) -> None:
         """Remember where a connection was made."""
-        setattr(dbapi, _MADE, Place())
+        with contextlib.suppress(AttributeError):  # the driver's own class takes none
+            setattr(dbapi, _MADE, Place())
 
 
 _PLACES = _Places()

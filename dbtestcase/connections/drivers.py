@@ -3,8 +3,9 @@
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
-psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
-that were open before are not watched either.
+psycopg2 for a class of connections of his own gets it, and of those and of psycopg's for asyncio
+it is only known where they are made, unless an observer insists; connections that were open before
+are not watched either.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -19,6 +20,7 @@ nothing that an observer or a subscriber does waits.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
@@ -29,6 +31,9 @@ from . import statements
 
 class Observer:
     """What sees the statements of one connection, or of one cursor. This one does nothing."""
+
+    #: Whether it is to see the statements also of connections of a class of the user's own.
+    insists = False
 
     def before(self, cursor: Any, method: str, statement: Any, arguments: Sequence[Any]) -> bool:
         """See that a statement is about to run; return whether it is to be run at all.
@@ -103,6 +108,24 @@ def _opened(dbapi: Any) -> None:
     dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
 
 
+def _made(dbapi: Any) -> None:
+    """Tell of a new connection whose statements are not watched, unless a subscriber wants that."""
+    for subscriber in _subscribers:
+        observer = subscriber.opened(dbapi)
+        if observer is not None and observer.insists:
+            observe(dbapi, observer)
+
+
+def observe(dbapi: Any, observer: Observer) -> None:
+    """Have an observer see the statements of a connection that is open already, if that can be."""
+    kind: Any = type(dbapi)
+    if not hasattr(dbapi, "_dbtestcase_observer") and kind.__module__ != "psycopg2.extensions":
+        with contextlib.suppress(TypeError):  # of another layout
+            dbapi.__class__ = _watched_subclass(kind)
+    with contextlib.suppress(AttributeError):  # the driver's own class takes no attributes
+        dbapi._dbtestcase_observer = observer
+
+
 def _prepared(gid: Optional[str]) -> None:
     for subscriber in _subscribers if gid else ():
         subscriber.prepared(str(gid))
@@ -120,7 +143,9 @@ def _change_connect(connect: Callable[..., Any]) -> Callable[..., Any]:
         if len(arguments) != 1 or set(options) != {"connection_factory"}:
             return connect(*arguments, **options)  # an asynchronous one, or a call of another shape
         if options["connection_factory"]:
-            return connect(*arguments, **options)
+            dbapi = connect(*arguments, **options)
+            _made(dbapi)
+            return dbapi
         dbapi = connect(*arguments, connection_factory=_watched_connection())
         _opened(dbapi)
         return dbapi
@@ -206,6 +231,25 @@ class _WatchedConnection:
 
 
 @functools.lru_cache(maxsize=None)
+def _watched_subclass(kind: Any) -> type:
+    """Return a subclass of a user's class of psycopg2 connections, whose cursors are observed."""
+
+    def cursor(self: Any, *arguments: Any, **options: Any) -> Any:
+        made = kind.cursor(self, *arguments, **options)
+        if type(made) is _psycopg2_cursor():  # no class of Python's, so it cannot be changed
+            options["cursor_factory"] = watched_cursor(type(made))
+            made = kind.cursor(self, *arguments[:1], **options)
+        else:
+            made.__class__ = watched_cursor(type(made))
+        made._dbtestcase_observer = self._dbtestcase_observer
+        return made
+
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    members = dict(names, cursor=cursor, _dbtestcase_observer=None)
+    return type(kind.__name__, (kind,), members)
+
+
+@functools.lru_cache(maxsize=None)
 def _psycopg2_cursor() -> type:
     from psycopg2 import extensions
 
@@ -219,12 +263,21 @@ def _watch_psycopg() -> None:
     _compat.change_function("psycopg", "Connection", "__init__", _change_init)
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
+    _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
 
 
 def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
     def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
         initialize(dbapi, *arguments, **options)
         _opened(dbapi)
+
+    return made
+
+
+def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
+    def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
+        initialize(dbapi, *arguments, **options)
+        _made(dbapi)
 
     return made
 

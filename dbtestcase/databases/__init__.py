@@ -2,8 +2,9 @@
 
 ``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
 ``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it, and
-``announce.py`` says so to other processes. ``build.py`` makes the schema and the first rows,
-``clear.py`` resets and drops, and says who is in the way.
+``announce.py`` says so to other processes. ``guard.py`` holds the connections of tests to what was
+checked. ``build.py`` makes the schema and the first rows, ``clear.py`` resets and drops, and says
+who is in the way.
 """
 
 from .announce import Run, last_run, runs
@@ -11,6 +12,8 @@ from .build import ensure as ensure_built
 from .build import forget as forget_built
 from .clear import controls as controls_of
 from .clear import left_open, name_of, restore
+from .guard import apply_to_unseen as allow_writing
+from .guard import require_same
 from .safeguard import CheckedDatabase, check, dispose, reconnect, used_dialects
 from .verdicts import NO_TEST_WORD, approval, is_test_name, misled, remedy, unreachable
 from .verdicts import refusal as refusal_of
@@ -19,6 +22,7 @@ __all__ = [
     "CheckedDatabase",
     "NO_TEST_WORD",
     "Run",
+    "allow_writing",
     "approval",
     "check",
     "controls_of",
@@ -33,6 +37,7 @@ __all__ = [
     "reconnect",
     "refusal_of",
     "remedy",
+    "require_same",
     "restore",
     "runs",
     "unreachable",

@@ -15,7 +15,7 @@ from .. import _compat, dialects, events
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
 from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
-from . import claims
+from . import claims, guard
 from .announce import announce, killed_predecessor
 from .verdicts import is_test_name, refusal, refusal_text, unreachable
 
@@ -74,6 +74,7 @@ def check(
     :raises ServerError: if a server cannot be reached.
     """
     engines, names = target.engines, tuple(allowed)
+    guard.begin_check(names)
     for engine in engines.values():
         if engine not in _known:
             dialects.of_engine(engine)  # raises for any of a kind that cannot be reset
@@ -102,6 +103,7 @@ def check(
             database.engines = []
             databases.append(database)
         database.engines.append(engine)
+    guard.checked(databases)
     return databases
 
 
@@ -157,7 +159,7 @@ def _identify(
 
 def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...]) -> Identity:
     """Ask a live connection of an engine, whose database is created if that is all it lacks."""
-    with _compat.connect_timeout():
+    with _compat.connect_timeout(), guard.asking():
         try:
             return kind.identify(engine)  # type: ignore[no-any-return]
         except Exception as error:

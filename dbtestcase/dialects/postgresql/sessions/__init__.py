@@ -9,7 +9,18 @@
     which transactions are still open.
 """
 
-from .control import KEPT, Control, Settings, connect, identify, identify_anew, quoted
+from .control import (
+    KEPT,
+    Control,
+    Settings,
+    connect,
+    identify,
+    identify_anew,
+    identify_connection,
+    quoted,
+    set_read_only,
+    stop_writing,
+)
 from .locks import LOCK
 from .transactions import Snapshot, all_over, one_snapshot, settled
 
@@ -23,7 +34,10 @@ __all__ = [
     "connect",
     "identify",
     "identify_anew",
+    "identify_connection",
     "one_snapshot",
     "quoted",
+    "set_read_only",
     "settled",
+    "stop_writing",
 ]
