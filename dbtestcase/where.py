@@ -78,7 +78,7 @@ def user_lines(count: int) -> List[Line]:
             lines.append(_line(frame))
         elif kind == _RUNNER and frame.f_code.co_name in _RUNNER_CALLS:
             break
-        frame = frame.f_back
+        frame = frame.f_back or _awaiting(frame)
     return lines
 
 
@@ -97,8 +97,22 @@ def user_call() -> Tuple[Optional[Line], List[str]]:
         if kind == _RUNNER and frame.f_code.co_name in _RUNNER_CALLS:
             break
         called.append(frame.f_code.co_name)
-        frame = frame.f_back
+        frame = frame.f_back or _awaiting(frame)
     return None, called
+
+
+def _awaiting(outermost: FrameType) -> Optional[FrameType]:
+    """Return the frame that awaits the greenlet in which SQLAlchemy runs an asyncio driver.
+
+    :param outermost: the frame that no other one has called.
+    """
+    library = sys.modules.get("greenlet")
+    parent = library.getcurrent().parent if library is not None else None
+    awaiting: Optional[FrameType] = parent.gr_frame if parent is not None else None
+    last = awaiting
+    while last is not None and last.f_back is not None:
+        last = last.f_back
+    return awaiting if last is not outermost else None
 
 
 def short_path(filename: str) -> str:

@@ -20,6 +20,7 @@ import sqlalchemy.orm
 
 from dbtestcase import _compat
 from tests.holding import driver_url
+from tests.support import missing
 
 WRITE = "INSERT INTO kept VALUES (2)"
 
@@ -114,8 +115,9 @@ def a_url(other: Other) -> None:
 
 @way
 def keywords(other: Other) -> None:
-    parts = dict(other.parsed.query, host=other.parsed.host, port=other.parsed.port)
+    parts: Dict[str, Any] = {"host": other.parsed.host, "port": other.parsed.port}
     parts.update(dbname=other.parsed.database, user=other.parsed.username)
+    parts.update(other.parsed.query)
     write(other.connect("", **{name: value for name, value in parts.items() if value}))
 
 
@@ -508,7 +510,8 @@ def an_executor_of_an_event_loop(other: Other) -> None:
         loop = asyncio.get_event_loop()
         await loop.run_in_executor(None, lambda: write(other.connect()))
 
-    asyncio.new_event_loop().run_until_complete(work())
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(work())
 
 
 # --- by SQLAlchemy --------------------------------------------------------------------------------
@@ -660,7 +663,7 @@ def a_creator(other: Other) -> None:
 
 @way
 def connect_args(other: Other) -> None:
-    url = _compat.url_with(other.url, database="nowhere_test")
+    url = _compat.url_with(other.url, database="")
     write_by(other.engine(url, connect_args={"dbname": other.parsed.database}))
 
 
@@ -726,3 +729,65 @@ def a_connection_made_before(other: Other) -> None:
 @way
 def a_transaction_begun_before(other: Other) -> None:
     write(other.early["transaction"])
+
+
+# --- by asyncio -----------------------------------------------------------------------------------
+
+
+def run_async(work: Any) -> None:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(work)
+
+
+async def write_async(other: Other, drivername: str) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(_compat.url_with(other.url, drivername=drivername))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text(WRITE))
+    finally:
+        await engine.dispose()
+
+
+@way_of_psycopg
+def a_connection_for_asyncio(other: Other) -> None:
+    async def work() -> None:
+        import psycopg
+
+        connection = await psycopg.AsyncConnection.connect(other.conninfo)
+        try:
+            await connection.execute(WRITE)
+            await connection.commit()
+        finally:
+            await connection.close()
+
+    run_async(work())
+
+
+@way_of_psycopg
+def a_connection_for_asyncio_that_may_write(other: Other) -> None:
+    async def work() -> None:
+        import psycopg
+
+        connection = await psycopg.AsyncConnection.connect(other.conninfo, autocommit=True)
+        try:
+            await connection.execute("SET default_transaction_read_only = off")
+            await connection.execute(WRITE)
+        finally:
+            await connection.close()
+
+    run_async(work())
+
+
+if not missing("sqlalchemy.ext.asyncio"):
+
+    @way_of_psycopg
+    def an_engine_for_asyncio(other: Other) -> None:
+        run_async(write_async(other, "postgresql+psycopg"))
+
+    if not missing("asyncpg"):
+
+        @way_of_psycopg
+        def an_engine_of_another_driver(other: Other) -> None:
+            run_async(write_async(other, "postgresql+asyncpg"))

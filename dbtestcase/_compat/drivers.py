@@ -160,11 +160,11 @@ def peer(dbapi: Any) -> Any:
         return place and (place[:2], place[2])
 
 
-def run_at_rest(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
-    """Run a statement outside of any transaction, on a connection that is at rest.
+def run_beside(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
+    """Run a statement past what a connection does with those of its user.
 
-    In psycopg by way of libpq, so that those for asyncio need not be waited for; its values are
-    text then.
+    At rest, it is outside of any transaction. In psycopg it goes by way of libpq, so that those
+    for asyncio need not be waited for; the values are text then.
 
     :return: its rows.
     """
@@ -176,7 +176,8 @@ def run_at_rest(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
         rows = range(result.ntuples)
         values = [[result.get_value(row, each) for each in range(result.nfields)] for row in rows]
         return [tuple(each and each.decode() for each in row) for row in values]
-    before = set_autocommit(dbapi)
+    at_rest = transaction_status(dbapi) == IDLE
+    before = set_autocommit(dbapi) if at_rest else None
     try:
         cursor = plain_cursor(dbapi) if keeps_what_it_sent(dbapi) else dbapi.cursor()
         cursor.execute(sql)
@@ -184,7 +185,8 @@ def run_at_rest(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
         cursor.close()
         return found
     finally:
-        set_autocommit(dbapi, before)
+        if before is not None:
+            set_autocommit(dbapi, before)
 
 
 def reported_setting(dbapi: Any, name: str) -> Optional[str]:

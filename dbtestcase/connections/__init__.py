@@ -3,6 +3,7 @@
 From the drivers upwards; a file imports none that is named below it:
 
 - ``statements.py`` reads what a statement does; ``queries.py`` tells which ones engines run;
+- ``observers.py`` says what sees the statements of a connection;
 - ``drivers.py`` watches the connections and cursors of drivers, a section for each of these;
 - ``checkouts.py`` knows where connections are made, and who has them out of their pools;
 - ``twophase.py`` knows what this process prepared (2PC), and ends it;
@@ -25,8 +26,9 @@ from .checkouts import opened as open_checkouts
 from .describe import duration, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
-from .drivers import Observer, Subscriber, ignore, observe, open_cursor
+from .drivers import Subscriber, ignore, observe, observers, open_cursor, stop_observing
 from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
+from .observers import Observer
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
 from .settling import begin_test, end_test, running
@@ -72,12 +74,14 @@ __all__ = [
     "lock_holders",
     "note_leaks",
     "observe",
+    "observers",
     "open_checkouts",
     "open_cursor",
     "read_statement",
     "row_verb",
     "running",
     "savepoint_of",
+    "stop_observing",
     "warn_of_leaks",
     "was_forked",
     "watch",

@@ -22,45 +22,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from .. import _compat
 from . import statements
-
-
-class Observer:
-    """What sees the statements of one connection, or of one cursor. This one does nothing."""
-
-    #: Whether it is to see the statements also of connections of a class of the user's own.
-    insists = False
-
-    def before(self, cursor: Any, method: str, statement: Any, arguments: Sequence[Any]) -> bool:
-        """See that a statement is about to run; return whether it is to be run at all.
-
-        :param method: the cursor's method, as ``"execute"``.
-        :param statement: what it was given, ``None`` where that is no statement.
-        :param arguments: everything that it was given.
-        """
-        return True
-
-    def ran(self, cursor: Any) -> None:
-        """See that it did."""
-
-    def failed(self, cursor: Any, error: BaseException) -> None:
-        """See that it failed."""
-
-    def over(self) -> None:
-        """See that the connection's transaction was committed or rolled back."""
-
-    def lost(self) -> None:
-        """See that the connection's transaction ended in a way that nobody saw."""
-
-    def unknown(self) -> None:
-        """See that something happened in it of which nothing more is known."""
-
-    def commit(self) -> None:
-        """Commit, as ``executescript()`` of sqlite3 does before it runs a script."""
+from .observers import Observer, Several
 
 
 class Subscriber:
@@ -78,6 +46,8 @@ class Subscriber:
 
     def subscribe(self) -> None:
         """Hear of every connection that is made from now on; harmless a second time."""
+        if not _subscribers:
+            _compat.call_after_import(_DRIVERS, watch)  # a test may be the first that imports one
         if self not in _subscribers:
             _subscribers.append(self)
         watch()
@@ -103,9 +73,12 @@ def ignore(dbapi: Any) -> None:
 
 
 def _opened(dbapi: Any) -> None:
-    """Tell of a new connection; the first observer that a subscriber returns is its observer."""
+    """Tell of a new connection; it is observed by all that subscribers return."""
     found = [subscriber.opened(dbapi) for subscriber in _subscribers]
-    dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
+    observers = [each for each in found if each is not None]
+    dbapi._dbtestcase_observer = observers[0] if observers else None
+    if len(observers) > 1:
+        dbapi._dbtestcase_observer = Several(observers)
 
 
 def _made(dbapi: Any) -> None:
@@ -116,11 +89,25 @@ def _made(dbapi: Any) -> None:
             observe(dbapi, observer)
 
 
+def observers(dbapi: Any) -> List[Observer]:
+    """Return what observes a connection."""
+    observer = getattr(dbapi, "_dbtestcase_observer", None)
+    if isinstance(observer, Several):
+        return observer.observers
+    return [] if observer is None else [observer]
+
+
+def stop_observing(dbapi: Any, observer: Observer) -> None:
+    """Have an observer see nothing more of a connection."""
+    others = [each for each in observers(dbapi) if each is not observer]
+    dbapi._dbtestcase_observer = others[0] if others else None
+
+
 def observe(dbapi: Any, observer: Observer) -> None:
     """Have an observer see the statements of a connection that is open already, if that can be."""
-    kind: Any = type(dbapi)
-    if not hasattr(dbapi, "_dbtestcase_observer") and kind.__module__ != "psycopg2.extensions":
-        with contextlib.suppress(TypeError):  # of another layout
+    if _compat.keeps_what_it_sent(dbapi) and not hasattr(dbapi, "_dbtestcase_observer"):
+        with contextlib.suppress(TypeError):  # the driver's own class, as before the watch
+            kind: Any = type(dbapi)
             dbapi.__class__ = _watched_subclass(kind)
     with contextlib.suppress(AttributeError):  # the driver's own class takes no attributes
         dbapi._dbtestcase_observer = observer
@@ -264,6 +251,7 @@ def _watch_psycopg() -> None:
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
     _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
+    _compat.change_function("psycopg", "AsyncConnection", "cursor", _change_cursor)
 
 
 def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
@@ -284,7 +272,7 @@ def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
 
 def _change_cursor(cursor: Callable[..., Any]) -> Callable[..., Any]:
     def opened(dbapi: Any, *arguments: Any, **options: Any) -> Any:
-        if not getattr(dbapi, "_dbtestcase_ignored", False):
+        if not getattr(dbapi, "_dbtestcase_ignored", not hasattr(dbapi, "_dbtestcase_observer")):
             if not hasattr(dbapi.cursor_factory, "_dbtestcase_observer"):
                 dbapi.cursor_factory = watched_cursor(dbapi.cursor_factory)
             if not hasattr(dbapi.server_cursor_factory, "_dbtestcase_observer"):
@@ -348,7 +336,9 @@ def _watched_class(base: type) -> type:
     members: Any = {"_dbtestcase_observer": None, "__module__": base.__module__}
     for name in _WITH_STATEMENT + _WITHOUT_STATEMENT:
         if hasattr(base, name):
-            members[name] = _observed(getattr(base, name), name in _WITH_STATEMENT)
+            method, has_statement = getattr(base, name), name in _WITH_STATEMENT
+            is_async = inspect.iscoroutinefunction(method)
+            members[name] = (_observed_async if is_async else _observed)(method, has_statement)
     if hasattr(base, "executescript"):
         members["executescript"] = _executescript
     return type(base.__name__, (base,), members)
@@ -375,6 +365,28 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
         sent = _compat.sent_to_prepare(cursor)
         if sent is not None:
             _prepared(statements.prepared_by(sent))
+        return result
+
+    return run
+
+
+def _observed_async(method: Callable[..., Any], takes_statement: bool) -> Callable[..., Any]:
+    name = method.__name__
+
+    @functools.wraps(method)
+    async def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
+        observer = cursor._dbtestcase_observer
+        if observer is None:
+            return await method(cursor, *arguments, **options)
+        statement = arguments[0] if takes_statement and arguments else None
+        if not observer.before(cursor, name, statement, arguments):
+            return cursor
+        try:
+            result = await method(cursor, *arguments, **options)
+        except BaseException as error:
+            observer.failed(cursor, error)
+            raise
+        observer.ran(cursor)
         return result
 
     return run

@@ -28,7 +28,9 @@ from ..connections import (
     gets_past_read_only,
     is_plain_write,
     observe,
+    observers,
     running,
+    stop_observing,
 )
 from ..contracts import Dialect, Identity
 from ..errors import UnsafeDatabaseError, first_line
@@ -45,7 +47,7 @@ class _Run:
         self.given = (databases, engines, allowed)
         self.engines = [(engine, each) for each in databases for engine in each.engines]
         self.places = {
-            _compat.peer(each.dialect.control.dbapi): each.dialect.identity
+            _compat.peer(each.dialect.control.dbapi): each
             for each in databases
             if each.dialect.control is not None
         }
@@ -143,18 +145,30 @@ def require_same(engine: Any, dbapi: Any) -> None:
     """
     database = _run.database_of(engine.pool) if _run is not None else None
     if database is not None:
-        _require_same(database, engine.pool, dbapi)
+        with _closed_on_error(dbapi):
+            _require_same(database, dbapi)
 
 
-def _require_same(database: Any, pool: Any, dbapi: Any) -> None:
-    wanted = database.dialect.identity
-    found = _identity_of(dbapi, _compat.dialect_name(pool), database.engines[0])
-    if found is None or found.key == wanted.key:
+@contextlib.contextmanager
+def _closed_on_error(dbapi: Any) -> Iterator[None]:
+    try:
+        yield
+    except UnsafeDatabaseError:
+        with contextlib.suppress(Exception):
+            dbapi.close()
+        raise
+
+
+def _require_same(database: Any, dbapi: Any) -> None:
+    assert _run is not None
+    kind, wanted = type(database.dialect), database.dialect.identity
+    if kind.maintenance and _run.places.get(_compat.peer(dbapi)) is database:
+        return  # to where the connection leads that clears
+    found = kind.identify_connection(dbapi, database.engines[0])
+    if found.key == wanted.key:
         return
     if not database.dialect.alive and (found.name, found.place) == (wanted.name, wanted.place):
         return  # its server was started anew
-    with contextlib.suppress(Exception):
-        dbapi.close()
     owner = _writer() or getattr(running(), "name", None) or "dbtestcase"
     line = where.user_line()
     at = ": at %s in %s" % (line, line.function) if line else ""
@@ -168,8 +182,6 @@ def _identity_of(dbapi: Any, kind_name: Optional[str], owner: Any) -> Optional[I
         return None
     place = _compat.peer(dbapi) if kind.maintenance else None
     known = _places.get(place)
-    if _run is not None and place in _run.places:
-        known = _run.places[place]
     if known is None:
         try:
             known = kind.identify_connection(dbapi, owner)
@@ -287,10 +299,13 @@ def _text_of(cursor: Any, statement: Any) -> str:
 
 
 def _guarded(dbapi: Any, kind_name: Optional[str], owner: Any) -> Optional[_Guard]:
-    """Return what guards a connection, already in force; ``None`` where it leads to tests."""
+    """Return what guards a connection, already in force; ``None`` where it leads to tests.
+
+    What is allowed in one class need not be in the next: that is asked at each use.
+    """
     identity = _identity_of(dbapi, kind_name, owner)
     kind = dialects.named(kind_name)
-    if identity is None or kind is None or refusal(identity, _allowed) is None:
+    if identity is None or kind is None or refusal(identity, ()) is None:
         return None
     guard = _Guard(kind, identity)
     with contextlib.suppress(Exception):  # a console of a pooler knows no such settings
@@ -317,7 +332,7 @@ def _know_of_earlier(dbapi: Any) -> None:
         return
     guard = _Guard(kind, identity)
     observe(dbapi, guard)
-    if getattr(dbapi, "_dbtestcase_observer", None) is not guard:
+    if guard not in observers(dbapi):
         _unseen.append((weakref.ref(dbapi), guard))
 
 
@@ -335,19 +350,19 @@ def _named(dbapi: Any) -> Optional[Identity]:
 
 def _connected(dbapi: Any, record: Any) -> None:
     if _run is not None and not _asking:
-        _judge(dbapi, record, _compat.pool_of_record(record))
+        with _closed_on_error(dbapi):
+            _judge(dbapi, record, _compat.pool_of_record(record))
 
 
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     known = record.info.get(_INFO)
     if known is _run:
         return
-    if isinstance(known, _Guard):
-        known.apply(dbapi)
-        if known.writer() is not None:
-            return
     if not _asking and not getattr(fairy._pool, "settled", False):
         _judge(dbapi, record, fairy._pool)
+    guard = record.info.get(_INFO)
+    if isinstance(guard, _Guard):
+        guard.apply(dbapi)
 
 
 def _judge(dbapi: Any, record: Any, pool: Any) -> None:
@@ -356,18 +371,24 @@ def _judge(dbapi: Any, record: Any, pool: Any) -> None:
     database = _run.database_of(pool)
     if database is not None:
         if running() is not None:
-            _require_same(database, pool, dbapi)
+            _require_same(database, dbapi)
             record.info[_INFO] = _run
+            guard = _guard_on(dbapi)
+            if guard is not None:  # as only allowed_databases says that it is for tests
+                stop_observing(dbapi, guard)
         return
-    known = record.info.get(_INFO)
-    if isinstance(known, _Guard):
+    if isinstance(record.info.get(_INFO), _Guard):
         return
-    observer = getattr(dbapi, "_dbtestcase_observer", None)
-    if not isinstance(observer, _Guard):
-        observer = _guarded(dbapi, _compat.dialect_name(pool), pool)
-        if observer is not None and _compat.dialect_name(pool) == "postgresql":
-            observe(dbapi, observer)
-    record.info[_INFO] = observer if observer is not None else _run
+    guard = _guard_on(dbapi)
+    if guard is None:
+        guard = _guarded(dbapi, _compat.dialect_name(pool), pool)
+        if guard is not None and _compat.dialect_name(pool) == "postgresql":
+            observe(dbapi, guard)
+    record.info[_INFO] = guard if guard is not None else _run
+
+
+def _guard_on(dbapi: Any) -> Optional[_Guard]:
+    return next((each for each in observers(dbapi) if isinstance(each, _Guard)), None)
 
 
 def _explain(context: Any) -> Optional[BaseException]:
@@ -394,6 +415,4 @@ def _guard_of(context: Any) -> Optional[_Guard]:
     if fairy is None:
         return None
     known = fairy.info.get(_INFO)
-    if not isinstance(known, _Guard):
-        known = getattr(_compat.dbapi_connection(fairy), "_dbtestcase_observer", None)
-    return known if isinstance(known, _Guard) else None
+    return known if isinstance(known, _Guard) else _guard_on(_compat.dbapi_connection(fairy))

@@ -334,7 +334,7 @@ _READ_ONLY = "default_transaction_read_only"
 
 def identify_connection(dbapi: Any) -> Identity:
     """Ask a driver's own connection where it leads, whoever made it."""
-    (row,) = _compat.run_at_rest(dbapi, _IDENTIFY)
+    (row,) = _compat.run_beside(dbapi, _IDENTIFY)
     return _identity(row)
 
 
@@ -348,12 +348,10 @@ def set_read_only(dbapi: Any, read_only: bool) -> bool:
         _compat.forget_wish_to_write(dbapi)
     if _compat.reported_setting(dbapi, _READ_ONLY) == wanted or _compat.is_in_pipeline(dbapi):
         return False
-    _compat.run_at_rest(dbapi, "SET %s = %s" % (_READ_ONLY, wanted))
+    _compat.run_beside(dbapi, "SET %s = %s" % (_READ_ONLY, wanted))
     return True
 
 
 def stop_writing(dbapi: Any) -> None:
     """Have the transaction that a connection is in write nothing more."""
-    cursor = _compat.plain_cursor(dbapi)
-    cursor.execute("SET TRANSACTION READ ONLY")
-    cursor.close()
+    _compat.run_beside(dbapi, "SET TRANSACTION READ ONLY")
