@@ -22,7 +22,15 @@ from .connections import (
     warn_of_leaks,
     watch,
 )
-from .databases import CheckedDatabase, check, controls_of, ensure_built, left_open, name_of
+from .databases import (
+    CheckedDatabase,
+    allow_writing,
+    check,
+    controls_of,
+    ensure_built,
+    left_open,
+    name_of,
+)
 from .declared import (
     Given,
     Target,
@@ -161,7 +169,7 @@ class DatabaseMixin(CheckedRuns):
     def _dbtestcase_enter(self) -> None:
         cls, name = type(self), name_of(self)
         where.set_current_test(name)
-        leaving: List[Callable[[], Any]] = [partial(where.set_current_test, None)]
+        leaving: List[Callable[[], Any]] = [allow_writing, partial(where.set_current_test, None)]
         self._dbtestcase_leaving = leaving  # the last first
         shared = target_of_class(cls)
         if shared is None:  # also after a setUpClass() without super()

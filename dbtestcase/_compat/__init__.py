@@ -11,6 +11,7 @@ There is one file for each library. What is public in one of them is a name of t
 - ``pairs.py``: versions that pip installs side by side and that do not work together
 """
 
+from .cursors import *  # noqa: F403
 from .drivers import *  # noqa: F403
 from .flask import *  # noqa: F403
 from .pairs import *  # noqa: F403

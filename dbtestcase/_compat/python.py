@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterable, Optional
 
 
 def add_class_cleanup(case: type, function: Callable[[], Any]) -> None:
@@ -80,6 +81,38 @@ def add_text(error: BaseException, text: str) -> None:
             error.__class__ = type(kind.__name__, (kind,), longer)
         except TypeError:  # one of those that are built in, as KeyError
             sys.stderr.write("%s: %s\n%s\n" % (kind.__name__, error, text))
+
+
+class _AfterImport:
+    """Finds modules as others do, and has something called once they are imported."""
+
+    def __init__(self, names: Iterable[str], then: Callable[[], Any]) -> None:
+        self.awaited = set(names)
+        self.then = then
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return how a module is loaded, if it is one of those; it is asked for once."""
+        if name not in self.awaited:
+            return None
+        self.awaited.discard(name)
+        spec = importlib.util.find_spec(name)
+        loader: Any = spec and spec.loader
+        if hasattr(loader, "exec_module"):
+            ordinary = loader.exec_module
+
+            def execute(module: Any) -> None:
+                ordinary(module)
+                self.then()
+
+            loader.exec_module = execute
+        return spec
+
+
+def call_after_import(names: Iterable[str], then: Callable[[], Any]) -> None:
+    """Have something called as soon as any of these modules is imported that are not yet."""
+    awaited = [name for name in names if name not in sys.modules]
+    if awaited:
+        sys.meta_path.insert(0, _AfterImport(awaited, then))
 
 
 def loaded_version(module: str) -> Optional[str]:

@@ -218,6 +218,16 @@ def empty_pool(engine: Any) -> None:
         engine.dispose()
 
 
+def pool_of_record(record: Any) -> Any:
+    """Return the pool whose record of a connection this is."""
+    return record._ConnectionRecord__pool
+
+
+def dialect_name(pool: Any) -> Optional[str]:
+    """Return the name of the kind of database that a pool connects to, where it is known."""
+    return getattr(getattr(pool, "_dialect", None), "name", None)
+
+
 def has_one_connection(pool: Any) -> bool:
     """Tell whether a pool keeps one connection (for each thread), as for databases in memory."""
     return isinstance(pool, (sa.pool.StaticPool, sa.pool.SingletonThreadPool))

@@ -4,6 +4,8 @@ From the drivers upwards; a file imports none that is named below it:
 
 - ``statements.py`` reads what a statement does; ``queries.py`` tells which ones engines run;
 - ``leading.py`` leads connections to another database than the one that they ask for;
+- ``observers.py`` says what sees the statements of a connection, ``cursors.py`` opens cursors that
+  are observed;
 - ``drivers.py`` watches the connections and cursors of drivers, a section for each of these;
 - ``checkouts.py`` knows where connections are made, and who has them out of their pools;
 - ``twophase.py`` knows what this process prepared (2PC), and ends it;
@@ -24,16 +26,36 @@ it calls :func:`end_test`.
 from .blockers import blocked, ensure_free, ensure_threads_over, is_full, is_lock_timeout
 from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
+from .cursors import open_cursor
 from .describe import advice, duration, lines_about, lock_holders
 from .describe import of_backend as describe_backend
 from .describe import of_prepared as describe_prepared
-from .drivers import Observer, Subscriber, ignore, open_cursor, watch_installed
+from .drivers import (
+    Subscriber,
+    ignore,
+    observe,
+    observers,
+    stop_observing,
+    watch_installed,
+)
 from .leading import astray, lead, leads, led, loaded_driver, server_restarted
 from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
+from .observers import Observer
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
-from .settling import begin_test, end_test
-from .statements import ROW_WRITES, Kind, Lasting, Left, all_quoted, read_function, row_verb
+from .settling import begin_test, end_test, running
+from .statements import (
+    ROW_WRITES,
+    Kind,
+    Lasting,
+    Left,
+    all_quoted,
+    database_made_or_dropped,
+    gets_past_read_only,
+    is_plain_write,
+    read_function,
+    row_verb,
+)
 from .statements import forbid as forbid_functions
 from .statements import read as read_statement
 from .statements import savepoint as savepoint_of
@@ -53,6 +75,7 @@ __all__ = [
     "astray",
     "begin_test",
     "blocked",
+    "database_made_or_dropped",
     "describe_backend",
     "describe_prepared",
     "duration",
@@ -62,24 +85,30 @@ __all__ = [
     "forbid_functions",
     "forget",
     "free",
+    "gets_past_read_only",
     "ignore",
     "is_full",
     "is_lock_timeout",
     "lead",
     "leads",
+    "is_plain_write",
     "leak_text",
     "led",
     "lines_about",
     "loaded_driver",
     "lock_holders",
     "note_leaks",
+    "observe",
+    "observers",
     "open_checkouts",
     "open_cursor",
     "read_function",
     "read_statement",
     "row_verb",
+    "running",
     "savepoint_of",
     "server_restarted",
+    "stop_observing",
     "warn_of_leaks",
     "was_forked",
     "watch",

@@ -3,9 +3,9 @@
 Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by functions of theirs
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
-psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
-that were open before are not watched either. Of asyncpg and of psycopg for asyncio it is known
-where connections are made, and not what they run.
+psycopg2 for a class of connections of his own gets it. Of those, of asyncpg's and of psycopg's for
+asyncio it is only known where they are made, unless an observer insists; connections that were open
+before are not watched either.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -24,41 +24,12 @@ import contextlib
 import functools
 import importlib
 import sys
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from .. import _compat
-from . import leading, statements
-
-
-class Observer:
-    """What sees the statements of one connection, or of one cursor. This one does nothing."""
-
-    def before(self, cursor: Any, method: str, statement: Any, arguments: Sequence[Any]) -> bool:
-        """See that a statement is about to run; return whether it is to be run at all.
-
-        :param method: the cursor's method, as ``"execute"``.
-        :param statement: what it was given, ``None`` where that is no statement.
-        :param arguments: everything that it was given.
-        """
-        return True
-
-    def ran(self, cursor: Any) -> None:
-        """See that it did."""
-
-    def failed(self, cursor: Any, error: BaseException) -> None:
-        """See that it failed."""
-
-    def over(self) -> None:
-        """See that the connection's transaction was committed or rolled back."""
-
-    def lost(self) -> None:
-        """See that the connection's transaction ended in a way that nobody saw."""
-
-    def unknown(self) -> None:
-        """See that something happened in it of which nothing more is known."""
-
-    def commit(self) -> None:
-        """Commit, as ``executescript()`` of sqlite3 does before it runs a script."""
+from . import leading
+from .cursors import watched_cursor
+from .observers import Observer, Several, subscribers, tell_prepared
 
 
 class Subscriber:
@@ -76,12 +47,13 @@ class Subscriber:
 
     def subscribe(self) -> None:
         """Hear of every connection that is made from now on; harmless a second time."""
-        if self not in _subscribers:
-            _subscribers.append(self)
+        if not subscribers:
+            _compat.call_after_import(_DRIVERS, watch)  # a test may be the first that imports one
+        if self not in subscribers:
+            subscribers.append(self)
         watch()
 
 
-_subscribers: List[Subscriber] = []
 _watched: Set[str] = set()  # the drivers that were imported by now
 
 
@@ -129,20 +101,44 @@ def is_ended(dbapi: Any) -> bool:
 
 
 def _opened(dbapi: Any) -> None:
-    """Tell of a new connection; the first observer that a subscriber returns is its observer."""
-    found = [subscriber.opened(dbapi) for subscriber in _subscribers]
-    dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
+    """Tell of a new connection; it is observed by all that subscribers return."""
+    found = [subscriber.opened(dbapi) for subscriber in subscribers]
+    observers = [each for each in found if each is not None]
+    dbapi._dbtestcase_observer = observers[0] if observers else None
+    if len(observers) > 1:
+        dbapi._dbtestcase_observer = Several(observers)
 
 
 def _made(dbapi: Any) -> None:
-    """Tell of a new connection whose statements are not watched."""
-    for subscriber in _subscribers:
-        subscriber.opened(dbapi)
+    """Tell of a new connection whose statements are not watched, unless a subscriber wants that."""
+    for subscriber in subscribers:
+        observer = subscriber.opened(dbapi)
+        if observer is not None and observer.insists:
+            observe(dbapi, observer)
 
 
-def _prepared(gid: Optional[str]) -> None:
-    for subscriber in _subscribers if gid else ():
-        subscriber.prepared(str(gid))
+def observers(dbapi: Any) -> List[Observer]:
+    """Return what observes a connection."""
+    observer = getattr(dbapi, "_dbtestcase_observer", None)
+    if isinstance(observer, Several):
+        return observer.observers
+    return [] if observer is None else [observer]
+
+
+def stop_observing(dbapi: Any, observer: Observer) -> None:
+    """Have an observer see nothing more of a connection."""
+    others = [each for each in observers(dbapi) if each is not observer]
+    dbapi._dbtestcase_observer = others[0] if others else None
+
+
+def observe(dbapi: Any, observer: Observer) -> None:
+    """Have an observer see the statements of a connection that is open already, if that can be."""
+    if _compat.keeps_what_it_sent(dbapi) and not hasattr(dbapi, "_dbtestcase_observer"):
+        with contextlib.suppress(TypeError):  # the driver's own class, as before the watch
+            kind: Any = type(dbapi)
+            dbapi.__class__ = _watched_subclass(kind)
+    with contextlib.suppress(AttributeError):  # the driver's own class takes no attributes
+        dbapi._dbtestcase_observer = observer
 
 
 # --- psycopg2 ------------------------------------------------------------------------------------
@@ -159,7 +155,9 @@ def _change_connect(connect: Callable[..., Any]) -> Callable[..., Any]:
         if len(arguments) != 1 or set(options) != {"connection_factory"}:
             return connect(*arguments, **options)  # an asynchronous one, or a call of another shape
         if options["connection_factory"]:
-            return connect(*arguments, **options)
+            dbapi = connect(*arguments, **options)
+            _made(dbapi)
+            return dbapi
         dbapi = connect(*arguments, connection_factory=_watched_connection())
         _opened(dbapi)
         return dbapi
@@ -226,7 +224,7 @@ class _WatchedConnection:
 
     def tpc_prepare(self) -> None:
         super().tpc_prepare()  # type: ignore[misc]
-        _prepared(str(self._dbtestcase_xid))
+        tell_prepared(str(self._dbtestcase_xid))
 
     def _ended(self, end: Callable[[], None]) -> None:
         observer = self._dbtestcase_observer
@@ -245,6 +243,25 @@ class _WatchedConnection:
 
 
 @functools.lru_cache(maxsize=None)
+def _watched_subclass(kind: Any) -> type:
+    """Return a subclass of a user's class of psycopg2 connections, whose cursors are observed."""
+
+    def cursor(self: Any, *arguments: Any, **options: Any) -> Any:
+        made = kind.cursor(self, *arguments, **options)
+        if type(made) is _psycopg2_cursor():  # no class of Python's, so it cannot be changed
+            options["cursor_factory"] = watched_cursor(type(made))
+            made = kind.cursor(self, *arguments[:1], **options)
+        else:
+            made.__class__ = watched_cursor(type(made))
+        made._dbtestcase_observer = self._dbtestcase_observer
+        return made
+
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    members = dict(names, cursor=cursor, _dbtestcase_observer=None)
+    return type(kind.__name__, (kind,), members)
+
+
+@functools.lru_cache(maxsize=None)
 def _psycopg2_cursor() -> type:
     from psycopg2 import extensions
 
@@ -260,6 +277,7 @@ def _watch_psycopg() -> None:
     _compat.change_function("psycopg", "Connection", "cursor", _change_cursor)
     _compat.change_function("psycopg", "Connection", "tpc_prepare", _change_tpc_prepare)
     _compat.change_function("psycopg", "AsyncConnection", "__init__", _change_async_init)
+    _compat.change_function("psycopg", "AsyncConnection", "cursor", _change_cursor)
 
 
 def _change_connect_gen(connect: Callable[..., Any]) -> Callable[..., Any]:
@@ -281,9 +299,17 @@ def _change_init(initialize: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
+def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
+    def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
+        initialize(dbapi, *arguments, **options)
+        _made(dbapi)
+
+    return made
+
+
 def _change_cursor(cursor: Callable[..., Any]) -> Callable[..., Any]:
     def opened(dbapi: Any, *arguments: Any, **options: Any) -> Any:
-        if not getattr(dbapi, "_dbtestcase_ignored", False):
+        if not getattr(dbapi, "_dbtestcase_ignored", not hasattr(dbapi, "_dbtestcase_observer")):
             if not hasattr(dbapi.cursor_factory, "_dbtestcase_observer"):
                 dbapi.cursor_factory = watched_cursor(dbapi.cursor_factory)
             if not hasattr(dbapi.server_cursor_factory, "_dbtestcase_observer"):
@@ -300,7 +326,7 @@ def _change_cursor(cursor: Callable[..., Any]) -> Callable[..., Any]:
 def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]:
     def prepared(dbapi: Any) -> None:
         prepare(dbapi)
-        _prepared(_compat.prepared_name(dbapi))
+        tell_prepared(_compat.prepared_name(dbapi))
 
     return prepared
 
@@ -311,14 +337,6 @@ def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]
 def _watch_asyncpg() -> None:
     _compat.change_function("asyncpg.connection", "Connection", "__init__", _change_async_init)
     _compat.change_function("asyncpg.connect_utils", "", "_connect", _change_asyncpg)
-
-
-def _change_async_init(initialize: Callable[..., None]) -> Callable[..., None]:
-    def made(dbapi: Any, *arguments: Any, **options: Any) -> None:
-        initialize(dbapi, *arguments, **options)
-        _made(dbapi)
-
-    return made
 
 
 def _change_asyncpg(connect: Callable[..., Any]) -> Callable[..., Any]:
@@ -336,92 +354,3 @@ _DRIVERS: Dict[str, Callable[[], None]] = {
     "psycopg": _watch_psycopg,
     "asyncpg": _watch_asyncpg,
 }
-
-
-# --- cursors of every driver ---------------------------------------------------------------------
-
-# Methods that run something; with what they are given where that is the statement itself.
-_WITH_STATEMENT = ("execute", "executemany", "stream", "copy", "copy_expert")
-_WITHOUT_STATEMENT = ("callproc", "copy_from", "copy_to")
-
-
-def open_cursor(
-    dbapi: Any, observer: Observer, arguments: Sequence[Any], options: Dict[str, Any]
-) -> Any:
-    """Open a cursor on a driver's connection with an observer of its own.
-
-    :param arguments: positional arguments of the driver's own ``cursor()``.
-    :param options: its keyword arguments.
-    """
-    cursor = _compat.open_cursor_of_class(dbapi, watched_cursor, arguments, options)
-    try:
-        cursor._dbtestcase_observer = observer
-    except AttributeError:  # made by a function of the user's own: what it runs is not seen
-        observer.before(cursor, "execute", None, ())
-    return cursor
-
-
-def watched_cursor(base: Any) -> Any:
-    """Return a subclass of a cursor class that is observed; anything else comes back as it is."""
-    if not isinstance(base, type) or hasattr(base, "_dbtestcase_observer"):
-        return base
-    return _watched_class(base)
-
-
-@functools.lru_cache(maxsize=None)
-def _watched_class(base: type) -> type:
-    members: Any = {"_dbtestcase_observer": None, "__module__": base.__module__}
-    for name in _WITH_STATEMENT + _WITHOUT_STATEMENT:
-        if hasattr(base, name):
-            members[name] = _observed(getattr(base, name), name in _WITH_STATEMENT)
-    if hasattr(base, "executescript"):
-        members["executescript"] = _executescript
-    return type(base.__name__, (base,), members)
-
-
-def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[..., Any]:
-    name = method.__name__
-
-    @functools.wraps(method)
-    def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
-        observer = cursor._dbtestcase_observer
-        if observer is None:
-            try:
-                result = method(cursor, *arguments, **options)
-            except Exception as error:
-                _explain(cursor.connection, error)
-                raise
-        else:
-            statement = arguments[0] if takes_statement and arguments else None
-            if not observer.before(cursor, name, statement, arguments):
-                return cursor
-            try:
-                result = method(cursor, *arguments, **options)
-            except BaseException as error:
-                observer.failed(cursor, error)
-                _explain(cursor.connection, error)
-                raise
-            observer.ran(cursor)
-        sent = _compat.sent_to_prepare(cursor)
-        if sent is not None:
-            _prepared(statements.prepared_by(sent))
-        return result
-
-    return run
-
-
-def _explain(dbapi: Any, error: BaseException) -> None:
-    """Raise the error that says why a statement failed, if it is since its connection was ended."""
-    text = getattr(dbapi, "_dbtestcase_ended", None)
-    if text is not None:
-        raise dbapi.OperationalError(text) from error
-
-
-def _executescript(cursor: Any, script: str) -> Any:
-    """Run a script statement by statement: the driver's own would commit for real first."""
-    observer = cursor._dbtestcase_observer
-    observer.commit()
-    for statement in _compat.split_sqlite_script(script):
-        cursor.execute(statement)
-    observer.commit()
-    return cursor

@@ -372,3 +372,51 @@ def savepoint(query: bytes) -> Optional[Tuple[bytes, bytes]]:
         return None
     name = match.group("name")
     return match.group("verb").split()[0].upper(), name if name[:1] == b'"' else name.lower()
+
+
+# --- what a session that may only read is not to run ---------------------------------------------
+
+# What lets the session write again, and the few things that a server lets pass in a transaction
+# that is read-only although others see them afterwards.
+_GETS_PAST = re.compile(
+    r"""\b (?: begin | start \s+ transaction | set \s+ (?: (?: local | session ) \s+ )? transaction
+        | set \s+ session \s+ characteristics ) \b [^;]*? \b read \s+ write \b
+    | \b (?: (?: set | reset ) \b | set_config \s* \( ) [^;]*? transaction_read_only \b
+      (?! \s* (?: = | to ) \s* '? (?: on | true | yes | 1 ) \b )
+    | \b (?: reset | discard ) \s+ all \b \s* ; \s* \S | ; \s* (?: reset | discard ) \s+ all \b
+    | \b (?: commit | rollback ) \s+ prepared \b | \b alter \s+ system \b
+    | \b (?: lo_creat | lo_create | lo_from_bytea | lo_put | lo_import | lo_unlink | lo_truncate\w*
+        | lowrite ) \s* \(""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_OF_DATABASE = re.compile(
+    r"""\s* (?: create | drop | alter (?! .* \b rename \b ) ) \s+ database \s+
+    (?: if \s+ exists \s+ )? (?P<name> "(?:[^"]|"")+" | [^\s;"']+ ) [^;]* ;? \s* \Z""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_WRITES_FIRST = re.compile(
+    r"[\s(]*(?:insert|update|delete|merge|truncate|create|alter|drop|copy)\b", re.I
+)
+
+
+def gets_past_read_only(statement: str) -> bool:
+    """Tell whether a statement could write, or have the next ones write, in a read-only session."""
+    uncommented = _COMMENT.sub(" ", statement)
+    return bool(_GETS_PAST.search(statement) or _GETS_PAST.search(uncommented))
+
+
+def is_plain_write(statement: str) -> bool:
+    """Tell whether a statement begins with a word that writes; ``COPY ... TO`` does not."""
+    text = _COMMENT.sub(" ", statement)
+    if re.match(r"\s*copy\b", text, re.IGNORECASE):
+        return re.search(r"\bfrom\s+(?:stdin|program|')", text, re.IGNORECASE) is not None
+    return _WRITES_FIRST.match(text) is not None
+
+
+def database_made_or_dropped(statement: str) -> Optional[str]:
+    """Return the name of the database that a statement creates, drops or alters, else ``None``."""
+    match = _OF_DATABASE.match(_COMMENT.sub(" ", statement))
+    if match is None:
+        return None
+    name = match.group("name")
+    return name[1:-1].replace('""', '"') if name[0] == '"' else name.lower()

@@ -54,6 +54,28 @@ class DialectKind(Protocol):
         return cls.identify(engine)
 
     @staticmethod
+    def identify_connection(dbapi: Any, owner: Any) -> Identity:
+        """Ask a driver's own connection, which is at rest, where it leads.
+
+        :param owner: whose connection it is, which tells apart what is in memory.
+        """
+
+    @staticmethod
+    def set_read_only(dbapi: Any, read_only: bool) -> bool:
+        """Have a session write nothing from its next transaction on, or write again.
+
+        :return: whether it was otherwise before.
+        """
+
+    @staticmethod
+    def stop_writing(dbapi: Any) -> None:
+        """Have the transaction that a connection is in write nothing more."""
+
+    @staticmethod
+    def is_refused_write(error: BaseException) -> bool:
+        """Tell whether an error says that a session may only read."""
+
+    @staticmethod
     def would_create(engine: Any) -> Optional[Identity]:
         """Return what :meth:`identify` would say of a database that connecting would create."""
         return None

@@ -3,8 +3,8 @@
 ``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
 ``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it;
 ``following.py`` has the process follow there, and ``announce.py`` tells other processes.
-``build.py`` makes the schema and the first rows, ``clear.py`` resets and drops, and says who is in
-the way.
+``guard.py`` holds the connections of tests to what was checked. ``build.py`` makes the schema and
+the first rows, ``clear.py`` resets and drops, and says who is in the way.
 """
 
 from .announce import Run, last_run, runs
@@ -12,6 +12,8 @@ from .build import ensure as ensure_built
 from .build import forget as forget_built
 from .clear import controls as controls_of
 from .clear import end_threads, left_open, name_of, restore
+from .guard import apply_to_unseen as allow_writing
+from .guard import require_same
 from .safeguard import (
     CheckedDatabase,
     check,
@@ -27,6 +29,7 @@ __all__ = [
     "CheckedDatabase",
     "NO_TEST_WORD",
     "Run",
+    "allow_writing",
     "approval",
     "check",
     "controls_of",
@@ -43,6 +46,7 @@ __all__ = [
     "reconnect",
     "refusal_of",
     "remedy",
+    "require_same",
     "restore",
     "runs",
     "unreachable",

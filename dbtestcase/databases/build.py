@@ -16,7 +16,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Sequence
 from .. import events
 from ..contracts import Target
 from ..errors import count
-from .clear import drop_everything, restore, take_back
+from . import guard
+from .clear import drop_everything, name_of, restore, take_back
 from .safeguard import CheckedDatabase
 
 Key = Tuple[Any, ...]
@@ -67,7 +68,7 @@ def _build_schema(
         for database in databases:
             drop_everything(database, case)
             database.dialect.forget_connections(database.engines)
-        with target.context():
+        with guard.building(name_of(case)), target.context():
             case.create_tables()
             target.commit_session()
             target.remove_session()
@@ -87,7 +88,7 @@ def _load_rows(
             _build_schema(case, target, databases, database.schema_key)
     if key is not None:
         before = set(vars(case))
-        with target.context():
+        with guard.building(name_of(case)), target.context():
             case.load_data()
             target.commit_session()
             target.remove_session()

@@ -22,7 +22,7 @@ from ..errors import (
     first_line,
     reported,
 )
-from . import claims, following
+from . import claims, following, guard
 from .announce import announce, killed_predecessor
 from .verdicts import (
     NO_CONNECTION,
@@ -102,6 +102,7 @@ def check(
     :raises ServerError: if a server cannot be reached.
     """
     engines, names = target.engines, tuple(allowed)
+    guard.begin_check(names)
     for engine in engines.values():
         if engine not in _known:
             dialects.of_engine(engine)  # raises for any of a kind that cannot be reset
@@ -130,6 +131,7 @@ def check(
             database.engines = []
             databases.append(database)
         database.engines.append(engine)
+    guard.checked(databases)
     return databases
 
 
@@ -209,7 +211,7 @@ def _identify(
 
 def _ask(kind: Any, engine: Any, allowed: Tuple[str, ...], again: bool = False) -> Identity:
     """Ask a live connection of an engine, whose database is created if that is all it lacks."""
-    with _compat.connect_timeout(_TO_CONNECT_AGAIN if again else _TO_CONNECT):
+    with _compat.connect_timeout(_TO_CONNECT_AGAIN if again else _TO_CONNECT), guard.asking():
         try:
             return kind.identify(engine)  # type: ignore[no-any-return]
         except Exception as error:

@@ -22,6 +22,17 @@ _NORMAL_FORMS: Any = ("NFC", "NFD", "NFKC", "NFKD")
 REFUSED = "%s would clear %s, which is not known to be a test database"
 NO_CONNECTION = "%s: no connection to %s"
 
+ELSEWHERE = """\
+{0}: a new connection of its engine leads to {1}, and no longer to {2}, which was checked.
+  It was closed before anything ran on it{3}. Nothing was touched.
+  A creator, a listener, PG* variables or a service file lead it there by now: put back what a test\
+ changes of these."""
+
+NOT_TO_BE_WRITTEN = """\
+{test} would write to {label}, which is not known to be a test database.
+  {at}: {said}
+  {reason}. Nothing was written: inside a test, such a database may only be read."""
+
 NO_TEST_WORD = 'Neither "test" nor "testing" stands as a word of its own in its name'
 
 
@@ -136,7 +147,14 @@ def remedy(target: Target, identity: Identity, owner: str) -> Optional[str]:
         return 'If it is the test app, set app.config["TESTING"] = True (or load a config).'
     if identity.template:
         return None
-    return "To allow this very database, write in %s: allowed_databases = (%r,)" % (
+    return may_be_written(identity, owner).strip()
+
+
+def may_be_written(identity: Identity, owner: str) -> str:
+    """Return the line that allows tests to write to a database, where that can be allowed."""
+    if identity.template:
+        return ""
+    return "\n  To allow this very database, write in %s: allowed_databases = (%r,)" % (
         owner,
         identity.name,
     )

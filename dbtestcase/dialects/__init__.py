@@ -8,13 +8,13 @@ on a server. Only these modules import a folder, and only when a database of its
 from __future__ import annotations
 
 import functools
-from typing import Any, Type
+from typing import Any, Optional, Type
 
 from .. import _compat
 from ..contracts import Dialect
 from ..errors import ConfigurationError, UnsupportedDatabaseError
 
-__all__ = ["of_engine", "unusable"]
+__all__ = ["named", "of_engine", "unusable"]
 
 _SUPPORTED = ("postgresql", "sqlite")
 
@@ -31,6 +31,11 @@ def of_engine(engine: Any) -> Type[Dialect]:
     if getattr(engine.dialect, "is_async", False):
         raise _asynchronous(engine)
     return _dialect(name)
+
+
+def named(name: Optional[str]) -> Optional[Type[Dialect]]:
+    """Return the dialect class for a kind of database, ``None`` for one that cannot be reset."""
+    return _dialect(name) if name in _SUPPORTED else None
 
 
 @functools.lru_cache(maxsize=None)

@@ -17,6 +17,7 @@ from .proof import COUNTING
 from .reset import Baseline
 
 _INSUFFICIENT_PRIVILEGE = "42501"
+_READ_ONLY = "25006"
 
 _MAY_NOT_CREATE = """\
 the database "{0}" does not exist, and the role "{1}" may not create it. Nothing was touched.
@@ -52,6 +53,26 @@ class PostgreSQL(Dialect, contracts.Family):
     def identify_anew(cls, engine: Any) -> Identity:
         """Ask where a new connection leads, made beside the pool."""
         return sessions.identify_anew(engine)
+
+    @staticmethod
+    def identify_connection(dbapi: Any, owner: Any) -> Identity:
+        """Ask a driver's own connection, which is at rest, where it leads."""
+        return sessions.identify_connection(dbapi)
+
+    @staticmethod
+    def set_read_only(dbapi: Any, read_only: bool) -> bool:
+        """Have a session write nothing, or write again; return whether it was otherwise."""
+        return sessions.set_read_only(dbapi, read_only)
+
+    @staticmethod
+    def stop_writing(dbapi: Any) -> None:
+        """Have the transaction that a connection is in write nothing more."""
+        sessions.stop_writing(dbapi)
+
+    @staticmethod
+    def is_refused_write(error: BaseException) -> bool:
+        """Tell whether an error says that a session may only read."""
+        return _compat.sqlstate(error) == _READ_ONLY
 
     @staticmethod
     def missing(engine: Any, error: BaseException) -> Optional[str]:

@@ -12,7 +12,7 @@ import shlex
 import sqlite3
 import tempfile
 import time
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ... import _compat, where
 from ...contracts import Dialect, Identity, OuterConnection
@@ -22,7 +22,12 @@ from .outer import SQLiteOuterConnection
 
 _STILL_LOCKED = 'cannot clear "%s" for %s: another connection still has it locked'
 _LOCKED = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
+_OK, _DENY, _PRAGMA = 0, 1, 19  # https://www.sqlite.org/c3ref/c_alter_table.html
+_REFUSED_WRITES = ("attempt to write a readonly database", "not authorized")
 _VERSION = "SQLite %s" % sqlite3.sqlite_version
+
+
+_made_here: Set[Tuple[int, int]] = set()  # files that were empty when they were first opened
 
 
 class Baseline:
@@ -110,6 +115,44 @@ class SQLite(Dialect):
             return _identity(engine, _compat.dbapi_connection(fairy))
         finally:
             fairy.close()
+
+    @staticmethod
+    def identify_connection(dbapi: Any, owner: Any) -> Identity:
+        """Ask a driver's own connection which file it has open.
+
+        A file that is empty is made by whoever has just connected: there is nothing to protect.
+        """
+        identity = _identity(owner, dbapi)
+        file = _file_of(identity)
+        if file is not None and not os.path.getsize(os.path.join(identity.place, identity.name)):
+            _made_here.add(file)
+        return identity._replace(private=True) if file in _made_here else identity
+
+    @staticmethod
+    def set_read_only(dbapi: Any, read_only: bool) -> bool:
+        """Have a connection write to no file, or write again; return whether it was otherwise."""
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA query_only")
+        before = bool(cursor.fetchone()[0])
+        if before == read_only:
+            return False
+        may_set = getattr(dbapi, "set_authorizer", lambda authorizer: None)
+        may_set(_allow_all)
+        cursor.execute("PRAGMA query_only = %d" % read_only)
+        cursor.close()
+        if read_only:
+            may_set(_keep_read_only)
+        return True
+
+    @staticmethod
+    def stop_writing(dbapi: Any) -> None:
+        """Have a connection write no more, also in the transaction that it is in."""
+        SQLite.set_read_only(dbapi, True)
+
+    @staticmethod
+    def is_refused_write(error: BaseException) -> bool:
+        """Tell whether an error says that a connection may only read."""
+        return any(text in str(error) for text in _REFUSED_WRITES)
 
     @staticmethod
     def would_create(engine: Any) -> Optional[Identity]:
@@ -247,6 +290,16 @@ class SQLite(Dialect):
         _drop_temporary(connection)
         source.backup(connection, pages=-1, progress=give_up, sleep=0.02)
         reported.forget(about)
+
+
+def _allow_all(*_: Any) -> int:
+    return _OK  # before Python 3.11, nothing else takes an authorizer back
+
+
+def _keep_read_only(action: int, name: Optional[str], value: Optional[str], *_: Any) -> int:
+    """Refuse to set what keeps a connection from writing, and let everything else pass."""
+    is_set = action == _PRAGMA and value is not None and (name or "").lower() == "query_only"
+    return _DENY if is_set else _OK
 
 
 def _drop_temporary(connection: Any) -> None:

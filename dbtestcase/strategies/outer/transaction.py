@@ -12,6 +12,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ... import _compat, dialects
 from ...contracts import OuterConnection
+from ...databases import require_same
 from ...errors import ConfigurationError
 from .checkout import SharedPool
 from .savepoints import Savepoints
@@ -141,6 +142,7 @@ class OuterTransaction:
             connection: OuterConnection = dialects.of_engine(engine).outer(engine)
         except ConfigurationError as error:
             raise self.refusal("AUTOCOMMIT") from error
+        require_same(engine, connection.dbapi)
         if connection.kept:
             if engine not in _kept:
                 _compat.listen_to_disposal(engine, close_kept)

@@ -13,7 +13,16 @@
 """
 
 from .control import KEPT, Control, quoted
-from .identifying import WHICH, answer_of, connect, identify, identify_anew
+from .identifying import (
+    WHICH,
+    answer_of,
+    connect,
+    identify,
+    identify_anew,
+    identify_connection,
+    set_read_only,
+    stop_writing,
+)
 from .locks import LOCK
 from .settings import Settings
 from .transactions import Snapshot, all_over, one_snapshot, settled
@@ -30,7 +39,10 @@ __all__ = [
     "connect",
     "identify",
     "identify_anew",
+    "identify_connection",
     "one_snapshot",
     "quoted",
+    "set_read_only",
     "settled",
+    "stop_writing",
 ]

@@ -157,5 +157,35 @@ def _identity(row: Any) -> Identity:
         name=name,
         place="%s:%s" % (address, port) if address else "a local socket, port %s" % socket_port,
         version="PostgreSQL %s" % version.split()[0],
-        template=template,
+        template=template in (True, "t"),
     )
+
+
+# --- sessions that only read ---------------------------------------------------------------------
+
+_READ_ONLY = "default_transaction_read_only"
+
+
+def identify_connection(dbapi: Any) -> Identity:
+    """Ask a driver's own connection where it leads, whoever made it."""
+    (row,) = _compat.run_beside(dbapi, _IDENTIFY)
+    return _identity(row)
+
+
+def set_read_only(dbapi: Any, read_only: bool) -> bool:
+    """Have a session at rest write nothing, or write again; return whether it was otherwise.
+
+    The server reports it from version 14 on; before, it is set each time.
+    """
+    wanted = "on" if read_only else "off"
+    if read_only:
+        _compat.forget_wish_to_write(dbapi)
+    if _compat.reported_setting(dbapi, _READ_ONLY) == wanted or _compat.is_in_pipeline(dbapi):
+        return False
+    _compat.run_beside(dbapi, "SET %s = %s" % (_READ_ONLY, wanted))
+    return True
+
+
+def stop_writing(dbapi: Any) -> None:
+    """Have the transaction that a connection is in write nothing more."""
+    _compat.run_beside(dbapi, "SET TRANSACTION READ ONLY")
