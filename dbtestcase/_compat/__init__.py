@@ -4,7 +4,8 @@ There is one file for each library. What is public in one of them is a name of t
 ``_compat.select``; mypy accepts no other:
 
 - ``python.py``: unittest, exceptions, processes
-- ``drivers.py``: the connections and cursors of psycopg2, psycopg 3 and sqlite3
+- ``drivers.py``: the connections of psycopg2, psycopg 3, asyncpg and sqlite3
+- ``cursors.py``: their cursors, and what these and connections are given
 - ``sqlalchemy.py``: statements, connections, sessions, pools, URLs
 - ``sessions.py``: what ORM sessions are bound to
 - ``flask.py``: Flask-SQLAlchemy in its versions, its Lite variant, the contexts of Flask

@@ -6,6 +6,15 @@ import functools
 import re
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
+from .drivers import (
+    IDLE,
+    driver_connection,
+    is_async,
+    keeps_what_it_sent,
+    set_autocommit,
+    transaction_status,
+)
+
 # --- connection strings --------------------------------------------------------------------------
 
 
@@ -110,6 +119,35 @@ def _psycopg2_classes() -> Tuple[Any, Any]:
     from psycopg2 import extensions
 
     return extensions.connection, extensions.cursor
+
+
+def run_beside(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
+    """Run a statement past what a connection does with those of its user.
+
+    At rest, it is outside of any transaction. In psycopg it goes by way of libpq, so that those
+    for asyncio need not be waited for; the values are text then.
+
+    :return: its rows.
+    """
+    pgconn = getattr(driver_connection(dbapi), "pgconn", None)
+    if pgconn is not None:
+        result = pgconn.exec_(sql.encode())
+        if result.status not in (1, 2):  # a command that ran, or rows
+            raise RuntimeError((result.error_message or b"").decode("utf-8", "replace"))
+        rows = range(result.ntuples)
+        values = [[result.get_value(row, each) for each in range(result.nfields)] for row in rows]
+        return [tuple(each and each.decode() for each in row) for row in values]
+    at_rest = transaction_status(dbapi) == IDLE
+    before = set_autocommit(dbapi) if at_rest else None
+    try:
+        cursor = plain_cursor(dbapi) if keeps_what_it_sent(dbapi) else dbapi.cursor()
+        cursor.execute(sql)
+        found = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        cursor.close()
+        return found
+    finally:
+        if before is not None:
+            set_autocommit(dbapi, before)
 
 
 def last_rows(cursor: Any) -> List[Any]:

@@ -252,35 +252,6 @@ def peer(dbapi: Any) -> Any:
         return place and (place[:2], place[2])
 
 
-def run_beside(dbapi: Any, sql: str) -> List[Tuple[Any, ...]]:
-    """Run a statement past what a connection does with those of its user.
-
-    At rest, it is outside of any transaction. In psycopg it goes by way of libpq, so that those
-    for asyncio need not be waited for; the values are text then.
-
-    :return: its rows.
-    """
-    pgconn = getattr(driver_connection(dbapi), "pgconn", None)
-    if pgconn is not None:
-        result = pgconn.exec_(sql.encode())
-        if result.status not in (1, 2):  # a command that ran, or rows
-            raise RuntimeError((result.error_message or b"").decode("utf-8", "replace"))
-        rows = range(result.ntuples)
-        values = [[result.get_value(row, each) for each in range(result.nfields)] for row in rows]
-        return [tuple(each and each.decode() for each in row) for row in values]
-    at_rest = transaction_status(dbapi) == IDLE
-    before = set_autocommit(dbapi) if at_rest else None
-    try:
-        cursor = plain_cursor(dbapi) if keeps_what_it_sent(dbapi) else dbapi.cursor()
-        cursor.execute(sql)
-        found = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-        cursor.close()
-        return found
-    finally:
-        if before is not None:
-            set_autocommit(dbapi, before)
-
-
 def reported_setting(dbapi: Any, name: str) -> Optional[str]:
     """Return a setting that the server reports by itself; ``None`` where it does not."""
     own = driver_connection(dbapi)
