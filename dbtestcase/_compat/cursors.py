@@ -158,10 +158,20 @@ def last_rows(cursor: Any) -> List[Any]:
     return list(cursor.fetchall()) if cursor.description else []
 
 
+# Between statements: what follows has no odd number of quotes.
+_BETWEEN = re.compile(r";\s*(?=(?:[^']*'[^']*')*[^']*\Z)")
+
+
 def run_script(cursor: Any, sql: str) -> List[Any]:
-    """Run several statements in one round trip and return the rows of the last one."""
+    """Run several statements and return the rows of the last one: in one round trip, if it can be.
+
+    asyncpg prepares whatever it runs, which several statements cannot be.
+    """
     if hasattr(cursor, "pgresult"):
         cursor.execute(sql, prepare=False)
+    elif type(cursor).__name__.startswith("AsyncAdapt_asyncpg"):
+        for statement in filter(None, _BETWEEN.split(sql)):
+            cursor.execute(statement)
     else:
         cursor.execute(sql)
     return last_rows(cursor)
