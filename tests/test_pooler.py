@@ -133,6 +133,11 @@ class PoolerTest(support.Outcomes):
         url = self.pooler("statement")
         engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         self.addCleanup(engine.dispose)
+        try:
+            engine.connect().close()
+        except sa.exc.DBAPIError as error:
+            if "statement pooling mode" not in str(error):
+                self.skipTest("SQLAlchemy is not told why it gets no connection")
         message = self.message_of(self.case(engine))
         self.assertEqual(message, TEXT % _compat.url_text(url, hide_password=True))
 

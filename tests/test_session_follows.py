@@ -112,7 +112,7 @@ class NamedSessionTest(FollowingContract):
                 database = made.execute(sa.text("SELECT current_database()")).scalar()
                 assert database == "core_following_test", database
                 assert made.connection().engine is self.engine
-                assert made.get_bind() is self.engine
+                assert made.get_bind() is made().bind is self.engine
 
         self.assertPasses(Case)
 

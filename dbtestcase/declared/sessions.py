@@ -198,10 +198,9 @@ class Following:
                 return
 
     def _stop(self) -> None:
-        followers = list(self._followers)
+        for kept in self._followers.keyrefs():
+            _close(kept())
         self._followers.clear()
-        for session in followers:
-            _close(session)
         _active.remove(self)
         if not _active:
             for session in list(_adopted):
@@ -212,8 +211,10 @@ class Following:
         """Close what followed, as the session of a class is removed; other threads' are theirs."""
         if not self._followers:
             return
-        for session, thread in list(self._followers.items()):
-            if thread is threading.current_thread() or not thread.is_alive():
+        for kept in self._followers.keyrefs():  # a copy: other threads may add to them
+            session = kept()
+            thread = self._followers.get(session) if session is not None else None
+            if thread is threading.current_thread() or (thread and not thread.is_alive()):
                 _close(session)
 
     def has(self, bind: Any) -> bool:
