@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any, List, Optional
 
 from .. import _compat, where
 from ..contracts import ControlConnection
 from . import bounds, checkouts, describe, drivers, settling
 
-_TERMINATING = 1.0  # seconds that a backend may take to end
+_NOTICING = 0.1  # seconds that a backend may take to notice that its connection is shut
+_TERMINATING = 1.0  # seconds that it may take to end when it is told to
+_PAUSE = 0.001
 
 # What was taken away from threads that have yet to notice it.
 _ended: List[checkouts.Checkout] = []
@@ -75,13 +78,22 @@ def end_raw(dbapi: Any, place: checkouts.Place) -> None:
     drivers.end(_compat.driver_connection(dbapi), describe.ended(place))
     if _compat.is_async(dbapi) and not waiting and not place.elsewhere:
         _compat.close_in_loop(dbapi)
-    # A backend that has begun a statement in this very moment looks at its socket only after it.
     test = settling.running()
     for control in test.scope.controls.values() if test is not None and pid else ():
         if control.location == location:
             with contextlib.suppress(Exception):  # it is lost
-                control.terminate(pid or 0, _TERMINATING)
+                _ensure_gone(control, pid or 0)
             break
+
+
+def _ensure_gone(control: ControlConnection, pid: int) -> None:
+    """Wait until a backend has ended; one that has just begun a statement looks only after it."""
+    deadline = time.monotonic() + _NOTICING
+    while control.backends([pid]):
+        if time.monotonic() > deadline:
+            control.terminate(pid, _TERMINATING)
+            return
+        time.sleep(_PAUSE)
 
 
 def has_threads() -> bool:
@@ -97,18 +109,17 @@ def of_threads(control: ControlConnection, pids: List[int]) -> List[int]:
     """
     if not has_threads():
         return []
-    found = set()
-    for dbapi in _compat.driver_connections():
+    found = []
+    for dbapi, place in checkouts.in_use_elsewhere():
         status = _compat.transaction_status(dbapi)
-        place = checkouts.of_dbapi(dbapi) or checkouts.made_at(dbapi)
-        if status in (None, _compat.IDLE) or place is None or not place.in_use:
+        if status in (None, _compat.IDLE) or drivers.is_ended(dbapi):
             continue
-        if drivers.is_ended(dbapi):
+        if isinstance(place, checkouts.Checkout) and _is_shared(place):
             continue
         if status == _compat.ACTIVE and dbapi.autocommit:
             continue
         if _compat.location(dbapi) == control.location:
-            found.add(_compat.backend_pid(dbapi))
+            found.append(_compat.backend_pid(dbapi))
     return [pid for pid in found if pid is not None and pid not in pids]
 
 
