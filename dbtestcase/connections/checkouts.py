@@ -179,7 +179,7 @@ _made: "WeakKeyDictionary[Any, Place]" = WeakKeyDictionary()
 
 def made_at(dbapi: Any) -> Optional[Place]:
     """Return where a driver's connection was made, ``None`` where that is not known."""
-    return _made.get(dbapi)
+    return _made.get(dbapi) if dbapi is not None else None
 
 
 def in_use_elsewhere() -> List[Tuple[Any, Place]]:

@@ -47,6 +47,27 @@ def is_ended_elsewhere(fairy: Any) -> bool:
     return any(each.fairy() is fairy and each.elsewhere for each in _ended)
 
 
+def roll_back(dbapi: Any) -> bool:
+    """Roll a driver's connection back, or close it; tell whether it had a transaction."""
+    if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
+        return False
+    for end_it in (dbapi.rollback, lambda: _rollback_by_statement(dbapi), dbapi.close):
+        try:
+            end_it()
+        except Exception:  # in a two-phase transaction, or a block that forbids it
+            continue
+        if _compat.transaction_status(dbapi) in (None, _compat.IDLE):
+            return True
+    return False
+
+
+def _rollback_by_statement(dbapi: Any) -> None:
+    # In autocommit a driver's rollback() does nothing, even after an explicit BEGIN.
+    cursor = dbapi.cursor()
+    cursor.execute("ROLLBACK")
+    cursor.close()
+
+
 def end(checkout: checkouts.Checkout, deadline: float) -> bool:
     """End a connection that somebody has checked out; tell whether he had it still.
 
