@@ -22,7 +22,6 @@ from . import drivers
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _SQLALCHEMY = os.path.dirname(os.path.abspath(sa.__file__)) + os.sep
 RAW = "dbtestcase.raw"  # in a record's info: it was used past SQLAlchemy's Connection
-_MADE = "_dbtestcase_opened"  # the attribute of a driver's connection that says where it was made
 _LINES = 3  # how many of the user's innermost lines are kept
 
 
@@ -121,7 +120,9 @@ def known() -> List[Checkout]:
 
 def of_dbapi(dbapi: Any) -> Optional[Checkout]:
     """Return the checkout of a driver's connection, ``None`` where no pool has it out."""
-    return next((each for each in opened() if each.dbapi is dbapi), None)
+    own = _compat.driver_connection(dbapi)
+    found = (each for each in opened() if _compat.driver_connection(each.dbapi) is own)
+    return next(found, None)
 
 
 def of_pid(pid: int) -> Optional[Checkout]:
@@ -169,21 +170,26 @@ class _Places(drivers.Subscriber):
 
     def opened(self, dbapi: Any) -> None:
         """Remember where a connection was made."""
-        try:
-            setattr(dbapi, _MADE, Place())
-        except AttributeError:
-            _made[dbapi] = Place()
+        _made[dbapi] = Place()
 
 
 _PLACES = _Places()
-# Of connections that take no attributes.
 _made: "WeakKeyDictionary[Any, Place]" = WeakKeyDictionary()
 
 
 def made_at(dbapi: Any) -> Optional[Place]:
     """Return where a driver's connection was made, ``None`` where that is not known."""
-    place: Optional[Place] = getattr(dbapi, _MADE, None) or (_made.get(dbapi) if _made else None)
-    return place
+    return _made.get(dbapi) if dbapi is not None else None
+
+
+def in_use_elsewhere() -> List[Tuple[Any, Place]]:
+    """Return the connections of threads that are in the middle of something, pooled or not."""
+    found: List[Tuple[Any, Place]] = [(each.dbapi, each) for each in opened() if each.in_use]
+    for dbapi in [reference() for reference in _made.keyrefs()]:
+        place = _made.get(dbapi) if dbapi is not None else None
+        if place is not None and place.in_use and of_dbapi(dbapi) is None:
+            found.append((dbapi, place))
+    return found
 
 
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:

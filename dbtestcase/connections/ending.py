@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any, List, Optional
 
 from .. import _compat, where
 from ..contracts import ControlConnection
 from . import bounds, checkouts, describe, drivers, settling
 
-_TERMINATING = 1.0  # seconds that a backend may take to end
+_NOTICING = 0.1  # seconds that a backend may take to notice that its connection is shut
+_TERMINATING = 1.0  # seconds that it may take to end when it is told to
+_PAUSE = 0.001
 
 # What was taken away from threads that have yet to notice it.
 _ended: List[checkouts.Checkout] = []
@@ -42,6 +45,27 @@ def is_at_work(dbapi: Any, place: Optional[checkouts.Place]) -> bool:
 def is_ended_elsewhere(fairy: Any) -> bool:
     """Tell whether a connection was taken away from a thread that may not have noticed it."""
     return any(each.fairy() is fairy and each.elsewhere for each in _ended)
+
+
+def roll_back(dbapi: Any) -> bool:
+    """Roll a driver's connection back, or close it; tell whether it had a transaction."""
+    if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
+        return False
+    for end_it in (dbapi.rollback, lambda: _rollback_by_statement(dbapi), dbapi.close):
+        try:
+            end_it()
+        except Exception:  # in a two-phase transaction, or a block that forbids it
+            continue
+        if _compat.transaction_status(dbapi) in (None, _compat.IDLE):
+            return True
+    return False
+
+
+def _rollback_by_statement(dbapi: Any) -> None:
+    # In autocommit a driver's rollback() does nothing, even after an explicit BEGIN.
+    cursor = dbapi.cursor()
+    cursor.execute("ROLLBACK")
+    cursor.close()
 
 
 def end(checkout: checkouts.Checkout, deadline: float) -> bool:
@@ -75,13 +99,22 @@ def end_raw(dbapi: Any, place: checkouts.Place) -> None:
     drivers.end(_compat.driver_connection(dbapi), describe.ended(place))
     if _compat.is_async(dbapi) and not waiting and not place.elsewhere:
         _compat.close_in_loop(dbapi)
-    # A backend that has begun a statement in this very moment looks at its socket only after it.
     test = settling.running()
     for control in test.scope.controls.values() if test is not None and pid else ():
         if control.location == location:
             with contextlib.suppress(Exception):  # it is lost
-                control.terminate(pid or 0, _TERMINATING)
+                _ensure_gone(control, pid or 0)
             break
+
+
+def _ensure_gone(control: ControlConnection, pid: int) -> None:
+    """Wait until a backend has ended; one that has just begun a statement looks only after it."""
+    deadline = time.monotonic() + _NOTICING
+    while control.backends([pid]):
+        if time.monotonic() > deadline:
+            control.terminate(pid, _TERMINATING)
+            return
+        time.sleep(_PAUSE)
 
 
 def has_threads() -> bool:
@@ -97,18 +130,17 @@ def of_threads(control: ControlConnection, pids: List[int]) -> List[int]:
     """
     if not has_threads():
         return []
-    found = set()
-    for dbapi in _compat.driver_connections():
+    found = []
+    for dbapi, place in checkouts.in_use_elsewhere():
         status = _compat.transaction_status(dbapi)
-        place = checkouts.of_dbapi(dbapi) or checkouts.made_at(dbapi)
-        if status in (None, _compat.IDLE) or place is None or not place.in_use:
+        if status in (None, _compat.IDLE) or drivers.is_ended(dbapi):
             continue
-        if drivers.is_ended(dbapi):
+        if isinstance(place, checkouts.Checkout) and _is_shared(place):
             continue
         if status == _compat.ACTIVE and dbapi.autocommit:
             continue
         if _compat.location(dbapi) == control.location:
-            found.add(_compat.backend_pid(dbapi))
+            found.append(_compat.backend_pid(dbapi))
     return [pid for pid in found if pid is not None and pid not in pids]
 
 

@@ -302,7 +302,7 @@ class _Freeing:
             self._end(checkout, kind)
             return
         if checkout.test is None:
-            done = self._bounded(lambda: self._roll_back(checkout.dbapi), [checkout])
+            done = self._bounded(lambda: ending.roll_back(checkout.dbapi), [checkout])
         elif checkout.owner is not None:
             done = self._bounded(checkout.owner.close, [checkout])
             self._roll_back_in_pool(checkout.dbapi)
@@ -320,7 +320,7 @@ class _Freeing:
             dbapi.close()
             return True
         with cut_off_at(self.deadline, dbapi):
-            return self._roll_back(dbapi)
+            return ending.roll_back(dbapi)
 
     def add(
         self, kind: str, place: checkouts.Place, pid: Optional[int], freed: bool = True
@@ -367,7 +367,7 @@ class _Freeing:
         His cursors may be at it again, so nobody else may get it; and his own rollback and close
         must not fail. So that a server's connections do not run out, only some are kept so.
         """
-        self._roll_back(checkout.dbapi)
+        ending.roll_back(checkout.dbapi)
         fairy = checkout.fairy()
         if fairy is None or _compat.backend_pid(checkout.dbapi) is None:
             return
@@ -381,20 +381,7 @@ class _Freeing:
     def _roll_back_in_pool(self, dbapi: Any) -> None:
         # After an explicit BEGIN in autocommit a connection goes back in its transaction.
         if checkouts.of_dbapi(dbapi) is None:
-            self._roll_back(dbapi)
-
-    def _roll_back(self, dbapi: Any) -> bool:
-        """End the transaction of a driver's connection; tell whether there was one."""
-        if _compat.transaction_status(dbapi) in (None, _compat.IDLE, _compat.ACTIVE):
-            return False
-        for end in (dbapi.rollback, lambda: _rollback_by_statement(dbapi), dbapi.close):
-            try:
-                end()
-            except Exception:  # in a two-phase transaction, or a block that forbids it
-                continue
-            if _compat.transaction_status(dbapi) in (None, _compat.IDLE):
-                return True
-        return False
+            ending.roll_back(dbapi)
 
 
 def leave_to_parent() -> None:
@@ -415,10 +402,3 @@ def _is_left(checkout: checkouts.Checkout) -> bool:
     if _compat.transaction_status(checkout.dbapi) != _compat.IDLE:
         return True
     return checkout.test is not None and not checkout.elsewhere
-
-
-def _rollback_by_statement(dbapi: Any) -> None:
-    # In autocommit a driver's rollback() does nothing, even after an explicit BEGIN.
-    cursor = dbapi.cursor()
-    cursor.execute("ROLLBACK")
-    cursor.close()

@@ -269,6 +269,8 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     pool = fairy._pool
     if getattr(pool, "settled", False):  # in an outer transaction
         return
+    if drivers.is_ended(dbapi):  # in the very moment in which its thread gave it back
+        raise sa.exc.DisconnectionError("this connection was ended")
     session, test = record.info.get(_INFO), _running
     if test is not None and _compat.is_of_closed_loop(dbapi):
         _compat.shut(dbapi)
