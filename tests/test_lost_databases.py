@@ -14,8 +14,6 @@ from dbtestcase.dialects.postgresql.sessions import LOCK
 from tests import servers, support
 from tests.claiming import Claims, library, output_of, said, scenario
 
-check = support.imported("dbtestcase.databases.check")
-
 HELD = """
 SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database
  WHERE locktype = 'advisory' AND (classid, objid) = %s AND datname = '%%s'

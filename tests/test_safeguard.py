@@ -15,8 +15,6 @@ from dbtestcase import DatabaseTestCase, _compat
 from dbtestcase.databases import is_test_name, safeguard
 from tests import models, support
 
-check = support.imported("dbtestcase.databases.check")
-
 PRODUCTION = "core_production"
 
 

@@ -17,8 +17,6 @@ from dbtestcase import DatabaseTestCase
 from dbtestcase.databases import safeguard
 from tests import models, support
 
-check = support.imported("dbtestcase.databases.check")
-
 
 class FileTest(support.Outcomes):
     """What is particular to SQLite in a file; the life of a test is in test_testcase."""

@@ -2,8 +2,9 @@
 
 ``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
 ``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it, and
-``announce.py`` says so to other processes. ``build.py`` makes the schema and the first rows,
-``clear.py`` resets and drops, and says who is in the way.
+``announce.py`` says so to other processes. ``environment.py`` keeps what tests change beside the
+database's objects out of the runs that come after. ``build.py`` makes the schema and the first
+rows, ``clear.py`` resets and drops, and says who is in the way.
 """
 
 from .announce import Run, last_run, runs

@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import _compat
 from ..errors import BlockedDatabaseError
 from ..events import say
+from .environment import record_of
 from .verdicts import is_test_name
 
 _MAXIMUM = 1000
@@ -56,7 +57,9 @@ def claim(dialect: Any, engine: Any, owner: str, base: str) -> Any:
     """
     if dialect.family is None or dialect.claim():
         return dialect
+    dialect.found = record_of(dialect)  # its run may be changing it, of which no sibling is to know
     sibling, reason = _first_free_sibling(dialect, engine, base)
+    dialect.found = None
     if sibling is not None:
         dialect.close()
         return sibling

@@ -90,6 +90,7 @@ class SQLite(Dialect):
         self._file = _file_of(identity)
         # What the database is known to equal, and since which commit of another connection.
         self._equal_to: Tuple[Optional[Baseline], Optional[int]] = (None, None)
+        self.found: Optional[List[Any]] = None
         if self._fairy is not None:
             found = _identity(engine, _compat.dbapi_connection(self._fairy))
             if found.key != identity.key:
@@ -151,11 +152,49 @@ class SQLite(Dialect):
 
     def drop_everything(self) -> List[Tuple[str, str]]:
         """Make the database empty; return the kinds and names of what it held."""
+        if self.found is None:
+            self.found = self.environment()
         dropped = self.inventory()
         self._equal_to = (None, None)
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             self._replace(empty)
+        if self.found is not None and self.give_back(self.found):
+            raise self._locked_by_another()
         return dropped
+
+    def environment(self) -> Optional[List[Any]]:
+        """Return which file it is and its journal mode, which no copy of a database covers."""
+        if self.identity.private or self._file is None:
+            return None
+        with self._connected() as connection:
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        # No other mode is the file's own: they last as long as a connection.
+        return [list(self._file), "wal" if mode == "wal" else "delete"]
+
+    def recorded(self, record: Any) -> Optional[List[Any]]:
+        """Return an environment that was written down, if it was that of this very file."""
+        now = self.environment()
+        if now is None or not isinstance(record, list) or record not in _alternatives(now):
+            return None
+        return record
+
+    def lacking(self, environment: List[Any]) -> List[str]:
+        """Return the statement that gives an environment back."""
+        same = self.environment() in (None, environment)
+        return [] if same else ["PRAGMA journal_mode = %s" % environment[1]]
+
+    def give_back(self, environment: List[Any]) -> List[str]:
+        """Give an environment back, once no other connection has the file open."""
+        deadline = time.monotonic() + self.lock_timeout
+        while True:
+            needed = self.lacking(environment)
+            if not needed or time.monotonic() > deadline:
+                return needed
+            self._engine.dispose()  # what is idle in its pool has the file open
+            with self._connected() as connection, contextlib.suppress(sqlite3.OperationalError):
+                connection.rollback()
+                connection.execute(needed[0]).fetchone()
+            time.sleep(0.02)
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
@@ -227,15 +266,22 @@ class SQLite(Dialect):
         def give_up(status: int, remaining: int, total: int) -> None:
             # The driver would try for ever while somebody else has the file locked.
             if status in _LOCKED and time.monotonic() > deadline:
-                raise BlockedDatabaseError(
-                    'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
-                    " has the file open (another process, or a transaction that was not ended)."
-                    % (self.identity.name, self.lock_timeout)
-                )
+                raise self._locked_by_another()
 
         connection.rollback()
         _drop_temporary(connection)
         source.backup(connection, pages=-1, progress=give_up, sleep=0.02)
+
+    def _locked_by_another(self) -> BlockedDatabaseError:
+        return BlockedDatabaseError(
+            'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
+            " has the file open (another process, or a transaction that was not ended)."
+            % (self.identity.name, self.lock_timeout)
+        )
+
+
+def _alternatives(environment: List[Any]) -> List[List[Any]]:
+    return [[environment[0], mode] for mode in ("wal", "delete")]
 
 
 def _drop_temporary(connection: Any) -> None:
