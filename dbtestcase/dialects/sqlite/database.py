@@ -167,6 +167,8 @@ class SQLite(Dialect):
         if self.identity.private or self._file is None:
             return None
         with self._connected() as connection:
+            # A connection learns from the file what others have made of it when it reads it.
+            connection.execute("PRAGMA schema_version").fetchone()
             mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         # No other mode is the file's own: they last as long as a connection.
         return [list(self._file), "wal" if mode == "wal" else "delete"]
