@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import sys
@@ -22,6 +23,17 @@ def has_class_cleanups(case: type) -> bool:
 def tells_sub_tests_at_once() -> bool:
     """Tell whether a result hears of a sub-test before its test is over, as from Python 3.11 on."""
     return sys.version_info >= (3, 11)
+
+
+def at_exit(function: Callable[[], Any]) -> None:
+    """Have a function run, once, before others when this process ends."""
+    atexit.unregister(function)
+    atexit.register(function)
+    # A process that multiprocessing has started ends without atexit's functions, up to Python 3.13.
+    processes = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if processes and util and processes.current_process().name != "MainProcess":
+        util.Finalize(None, function, exitpriority=0)
 
 
 def popen_as_user(uid: int, gid: int) -> Dict[str, Any]:

@@ -19,7 +19,7 @@ that a type checker proves it, and what a contract does by itself need not be wr
 """
 
 from .administration import Administration, Copier, Copy, Facts, Family, Member, Role
-from .dialect import Baseline, ConnectedDatabase, Dialect, DialectKind, Identity
+from .dialect import Baseline, ConnectedDatabase, Dialect, DialectKind, Environment, Identity
 from .outer import BASE_SAVEPOINT, OuterConnection
 from .sessions import (
     Backend,
@@ -43,6 +43,7 @@ __all__ = [
     "DatabaseSessions",
     "Dialect",
     "DialectKind",
+    "Environment",
     "Facts",
     "Family",
     "Identity",

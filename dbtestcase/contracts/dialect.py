@@ -19,6 +19,9 @@ else:
 Baseline = Any
 """What a dialect remembers of a database. Only the dialect that made it looks inside."""
 
+Environment = Any
+"""What a drop leaves in place and gives back, such as settings of the database; fit for JSON."""
+
 
 class Identity(NamedTuple):
     """Which database a live connection leads to, as its server says."""
@@ -168,6 +171,28 @@ class Dialect(DialectKind, ConnectedDatabase, Protocol):
 
         :raises ConfigurationError: if the role may not drop all of it.
         """
+
+    found: Optional[Environment] = None
+    """What a drop gives back: what it found the first time, unless it was told before."""
+
+    def environment(self) -> Environment:
+        """Return what a drop leaves in place, as it is now; ``None`` where that is nothing."""
+        return None
+
+    def recorded(self, record: Any) -> Optional[Environment]:
+        """Return an environment that was written down, if it was that of this very database."""
+        return None
+
+    def lacking(self, environment: Environment) -> List[str]:
+        """Return the statements that give an environment back; none where nothing differs."""
+        return []
+
+    def give_back(self, environment: Environment) -> List[str]:
+        """Give an environment back at the end of a run; return the statements needed still.
+
+        :raises Exception: the driver's error, if the connection is lost.
+        """
+        return []
 
     def forget_connections(self, engines: Iterable[Any]) -> None:
         """Let the pools of engines start anew: what their connections remember is gone."""

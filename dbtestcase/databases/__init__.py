@@ -3,8 +3,9 @@
 ``safeguard.py`` asks where engines lead, and is the only maker of a checked database;
 ``verdicts.py`` is the rule that it goes by. ``claims.py`` takes a database, or a sibling of it;
 ``following.py`` has the process follow there, and ``announce.py`` tells other processes.
-``guard.py`` holds the connections of tests to what was checked. ``build.py`` makes the schema and
-the first rows, ``clear.py`` resets and drops, and says who is in the way.
+``guard.py`` holds the connections of tests to what was checked. ``environment.py`` keeps what tests
+change beside the database's objects out of the runs that come after. ``build.py`` makes the schema
+and the first rows, ``clear.py`` resets and drops, and says who is in the way.
 """
 
 from .announce import Run, last_run, runs

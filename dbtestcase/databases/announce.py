@@ -3,29 +3,21 @@
 ``python -m dbtestcase blockers`` needs no arguments therefore. The files are in a folder that
 nobody else can read or write, hold no password, and end with their runs; that of the last run is
 kept, so that one can look at what it met after it has failed.
-
-A second kind of file says by still being there that the run which had a database was killed or
-crashed. Workers of a run have none of these, as many runners just kill them.
 """
 
 from __future__ import annotations
 
 import atexit
-import collections
 import contextlib
 import getpass
 import json
 import os
 import stat
-import sys
 import tempfile
 import time
-import zlib
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
-from ..connections import was_forked
 from ..contracts import Dialect
-from ..errors import count
 
 _LAST = "last.json"
 _KEPT_SECONDS = 3600  # for which the last run is of interest
@@ -77,7 +69,7 @@ def runs() -> List[Run]:
 def last_run() -> Optional[Run]:
     """Return the run that ended last, if that was within the hour."""
     path = os.path.join(folder(), _LAST)
-    content = _read(path) if _is_ours(folder()) else None
+    content = _read(path) if is_ours(folder()) else None
     if content is None:
         return None
     ended = os.path.getmtime(path)
@@ -107,7 +99,7 @@ def _own_file() -> str:
     return os.path.join(folder(), "%d.json" % os.getpid())
 
 
-def _is_ours(folder: str) -> bool:
+def is_ours(folder: str) -> bool:
     """Tell whether nobody else can have put anything there: anyone can make such a folder."""
     try:
         status = os.lstat(folder)
@@ -121,7 +113,7 @@ def _is_ours(folder: str) -> bool:
 
 def _files() -> Iterator[str]:
     own = folder()
-    if _is_ours(own):
+    if is_ours(own):
         for name in os.listdir(own):
             if name.endswith(".json") and name != _LAST:
                 yield os.path.join(own, name)
@@ -132,7 +124,7 @@ def write(path: str, content: str) -> None:
     own = os.path.dirname(path)
     with contextlib.suppress(FileExistsError):
         os.mkdir(own, 0o700)
-    if not _is_ours(own):
+    if not is_ours(own):
         return
     unfinished = os.path.join(own, "%d.new" % os.getpid())
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -171,64 +163,3 @@ def _is_running(pid: int) -> bool:
     except OSError:
         return True  # there, and somebody else's
     return True
-
-
-# --- whether the run before came to its end ---
-
-
-_claimed: List[str] = []
-
-
-def killed_predecessor(dialect: Dialect) -> Optional[str]:
-    """Note that this run has a database now; return a sentence if the one before it was killed.
-
-    :param dialect: the database, which is claimed; one without a server has no such file.
-    """
-    if dialect.control is None:
-        return None
-    with contextlib.suppress(OSError, ValueError):  # a service, for which no run should fail
-        path = _claim_file(dialect.control.parts)
-        before = _process_in(path)
-        if not _is_worker():
-            write(path, str(os.getpid()))
-            _claimed.append(path)
-        elif before is not None:
-            os.remove(path)
-        if before not in (None, os.getpid()):
-            kinds = collections.Counter(kind for kind, _ in dialect.inventory())
-            found = ", ".join(count(number, kind) for kind, number in sorted(kinds.items()))
-            return (
-                'process %d had the database "%s" before, and was killed or crashed in the middle'
-                " of its run; found there: %s" % (before, dialect.identity.name, found or "nothing")
-            )
-    return None
-
-
-@atexit.register
-def end_in_order() -> None:
-    """Say that this run has come to its end."""
-    if not _is_worker():
-        while _claimed:
-            path = _claimed.pop()
-            with contextlib.suppress(OSError, ValueError):
-                if _process_in(path) == os.getpid():  # else the next run has the database already
-                    os.remove(path)
-
-
-def _is_worker() -> bool:
-    processes = sys.modules.get("multiprocessing.process")
-    spawned = processes is not None and processes.current_process().name != "MainProcess"
-    return spawned or was_forked() or "PYTEST_XDIST_WORKER" in os.environ
-
-
-def _claim_file(parts: Dict[str, Any]) -> str:
-    place = "%s %s %s" % (parts["host"], parts["port"], parts["database"])
-    return os.path.join(folder(), "%08x.claim" % zlib.crc32(place.encode("utf-8")))
-
-
-def _process_in(path: str) -> Optional[int]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return int(file.read())
-    except FileNotFoundError:
-        return None

@@ -76,6 +76,7 @@ def _build_schema(
         for database in databases:
             database.schema = database.data = database.dialect.take_baseline()
             database.schema_key = key
+            database.watched.built(database.dialect)
 
 
 def _load_rows(

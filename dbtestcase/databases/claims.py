@@ -11,6 +11,7 @@ from typing import Any, Optional, Tuple
 
 from ..errors import BlockedDatabaseError, brief, reported
 from ..events import say
+from .environment import record_of
 from .verdicts import is_test_name
 
 _MAXIMUM = 1000
@@ -58,7 +59,9 @@ def claim(dialect: Any, engine: Any, owner: str, base: str) -> Any:
     if dialect.family is None or dialect.claim():
         reported.forget(("taken", dialect.identity.key))
         return dialect
+    dialect.found = record_of(dialect)  # its run may be changing it, of which no sibling is to know
     sibling, reason = _first_free_sibling(dialect, engine, base)
+    dialect.found = None
     if sibling is not None:
         dialect.close()
         return sibling

@@ -61,14 +61,18 @@ def drop_everything(database: CheckedDatabase, case: Any) -> None:
     :param case: the test on whose behalf.
     :raises BlockedDatabaseError: if something is in the way, within the bound.
     """
+
+    def work() -> None:
+        database.watched.drop_everything(database.dialect)
+
     reconnect(database, name_of(case))
     try:
-        _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
+        _unblocked(database, case, "the drop", True, work)
     except Exception:
         if database.dialect.alive:
             raise
         reconnect(database, name_of(case))  # the server had ended it since its last use
-        _unblocked(database, case, "the drop", True, database.dialect.drop_everything)
+        _unblocked(database, case, "the drop", True, work)
 
 
 def _unblocked(

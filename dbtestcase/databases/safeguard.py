@@ -5,7 +5,6 @@ Every engine's live connection is asked where it leads, before anything is dropp
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import time
 import weakref
@@ -23,7 +22,8 @@ from ..errors import (
     reported,
 )
 from . import claims, following, guard
-from .announce import announce, killed_predecessor
+from .announce import announce
+from .environment import Watched
 from .verdicts import (
     NO_CONNECTION,
     REFUSED,
@@ -44,6 +44,7 @@ class CheckedDatabase:
     def __init__(self, dialect: Dialect, base: str) -> None:
         self.dialect = dialect
         self.base = base  # the configured database, of which it may be a sibling
+        self.watched = Watched(dialect)
         self.engines: List[Any] = []
         self.built_for: Optional[int] = None  # the target that it was last built for
         self.schema_key: Optional[Tuple[Any, ...]] = None  # what its tables were made from
@@ -171,10 +172,11 @@ def dispose(engine: Any) -> None:
         _databases.pop(known[1].key, None)
 
 
-@atexit.register
 def close_all() -> None:
-    """Close the connections that clear, as the process ends."""
-    for database in _databases.values():
+    """Give back what the last tests changed, and close the connections that clear."""
+    for database in set(_databases.values()):
+        with contextlib.suppress(Exception):
+            database.watched.end(database.dialect)
         with contextlib.suppress(Exception):
             database.dialect.close()
     _databases.clear()
@@ -299,11 +301,12 @@ def _claimed(
         if dialect.identity.key != identity.key:
             following.lead_process(identity, dialect)
     announce(dialect, base)
-    killed = killed_predecessor(dialect)
-    if killed:
-        events.say(killed)
     # A run has one database in place of the one it found taken, whoever asks for that one.
     database = _databases[identity.key] = CheckedDatabase(dialect, base)
+    killed = database.watched.begin(dialect)
+    if killed:
+        events.say(killed)
+    _compat.at_exit(close_all)  # the last to be registered is the first to run: servers are up
     _databases[dialect.identity.key] = database
     return database
 

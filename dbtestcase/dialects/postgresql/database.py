@@ -10,8 +10,9 @@ from ...contracts import Dialect, Identity, OuterConnection
 from ...errors import ConfigurationError, ServerError, UnsafeDatabaseError
 from . import claims, sessions
 from .administration import Server
-from .catalog import dump, properties, restore_properties
-from .drop import drop_everything, installed_extensions, inventory
+from .catalog import dump, restore_properties
+from .drop import drop_everything, inventory
+from .environment import Environment
 from .outer import PostgreSQLOuterConnection
 from .proof import COUNTING
 from .reset import Baseline
@@ -38,7 +39,7 @@ class PostgreSQL(Dialect, contracts.Family):
     def __init__(self, engine: Any, identity: Identity, lock_timeout: float) -> None:
         self.identity = identity
         self.lock_timeout = lock_timeout
-        self._found: Any = None  # the extensions and properties before the first drop
+        self.found: Optional[Environment] = None
         COUNTING.subscribe()
         self.control: sessions.Control = sessions.connect(engine, identity, lock_timeout)
 
@@ -142,7 +143,7 @@ class PostgreSQL(Dialect, contracts.Family):
     def remember(self, lost: "PostgreSQL") -> None:
         """Go on with what was found in this very database over a connection that was lost."""
         if lost.identity.key[-1] == self.identity.key[-1]:
-            self._found = lost._found
+            self.found = lost.found
             self.control.settings = lost.control.settings
             connections.server_restarted(lost.identity.key[1], self.identity.key[1])
 
@@ -165,11 +166,10 @@ class PostgreSQL(Dialect, contracts.Family):
 
         :raises ConfigurationError: if the role may not drop or put back all of it.
         """
-        if self._found is None:
-            self._found = (installed_extensions(self.control), properties(self.control))
-        extensions, recorded = self._found
-        dropped = drop_everything(self.control, extensions=extensions)
-        missing = restore_properties(self.control, recorded)
+        if self.found is None:
+            self.found = Environment.look(self.control)
+        dropped = drop_everything(self.control, extensions=self.found.extensions)
+        missing = restore_properties(self.control, self.found.properties)
         if missing:
             raise ConfigurationError(
                 'the database "%s" was changed in a way that its role may not undo: this is still'
@@ -177,6 +177,27 @@ class PostgreSQL(Dialect, contracts.Family):
                 % (self.identity.name, "; ".join(missing))
             )
         return dropped
+
+    def environment(self) -> Environment:
+        """Return the extensions and the database's own properties, as they are now."""
+        return Environment.look(self.control)
+
+    def recorded(self, record: Any) -> Optional[Environment]:
+        """Return an environment that was written down, if it was that of this very database."""
+        return Environment.recorded(self.control, record)
+
+    def lacking(self, environment: Environment) -> List[str]:
+        """Return the statements that give an environment back."""
+        return environment.lacking(self.control)
+
+    def give_back(self, environment: Environment) -> List[str]:
+        """Give an environment back; return the statements that are needed still."""
+        try:
+            return environment.give_back(self.control)
+        except Exception:
+            if self.lost:
+                raise
+            return environment.lacking(self.control)  # a lock was not to be had in time
 
     def forget_connections(self, engines: Iterable[Any]) -> None:
         """Let the pools start anew: types and plans that connections remember are gone."""
@@ -238,7 +259,8 @@ class PostgreSQL(Dialect, contracts.Family):
     def create_sibling(self, name: str) -> Optional[bool]:
         """Create a database like this one; ``None`` where it is missing and may not be made."""
         try:
-            return claims.create_like(self.control, name)
+            environment = self.found or self.environment()
+            return claims.create_like(self.control, name, environment.properties)
         except Exception as error:
             if _compat.sqlstate(error) == _INSUFFICIENT_PRIVILEGE:
                 return None
@@ -254,7 +276,8 @@ class PostgreSQL(Dialect, contracts.Family):
                 )
             made = PostgreSQL(engine, identity, self.lock_timeout)
         if created:
-            made._found = (installed_extensions(self.control), properties(made.control))
+            extensions = (self.found or self.environment()).extensions
+            made.found = made.environment()._replace(extensions=extensions)
         return made
 
     def siblings(self) -> List[str]:

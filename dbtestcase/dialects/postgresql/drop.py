@@ -6,22 +6,24 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from ... import _compat
 from ...errors import ConfigurationError
-from .catalog import Extensions, FoundObject, find_objects, installed_extensions, inventory
+from .catalog import (
+    DEADLOCK,
+    NOT_ABOUT_OBJECTS,
+    Extensions,
+    FoundObject,
+    find_objects,
+    installed_extensions,
+    inventory,
+)
 from .sessions import Control, quoted
 
-__all__ = ["drop_everything", "installed_extensions", "inventory"]
+__all__ = ["drop_everything", "installed_extensions", "inventory", "lacking_public"]
 
 # A table with keys, indexes and a sequence takes about ten locks and a server has some thousands
 # for all its sessions, so this leaves room for others.
 _BATCH = 50
 _PASSES = 5
 _SHOWN = 20
-
-_OUT_OF_LOCKS = "53200"
-_DEADLOCK = "40P01"
-# What says nothing about the object that was to be dropped: lost connections, waits that took too
-# long, a server that shuts down or is full.
-_NOT_ABOUT_OBJECTS = ("08", "55P03", "57", "53100", _DEADLOCK)
 
 _RENAMED_PUBLIC = """
 SELECT quote_ident(nspname) FROM pg_namespace
@@ -66,9 +68,9 @@ def drop_everything(
     :raises Exception: the driver's errors, where a lock was not to be had in time, where a
         deadlock came back three times, or where the connection was lost.
     """
-    for (name,) in control.execute(_RENAMED_PUBLIC):
-        # Renamed back, it keeps owner, privileges, comment and extensions.
-        _run(["ALTER SCHEMA %s RENAME TO public" % name], control)
+    renamed = _renamed_public(control)
+    if renamed:
+        _run(renamed, control)
     found = dropped = find_objects(control, extensions)
     for _ in range(_PASSES):
         if not found:
@@ -82,13 +84,28 @@ def drop_everything(
             break
     if found:
         raise ConfigurationError(_what_is_left(control, found, refused))
-    for (may_create,) in control.execute(_MAY_CREATE_PUBLIC):
-        if may_create:
-            new = control.server_version >= 150000
-            control.execute(";\n".join(_PUBLIC if new else _PUBLIC_BEFORE_15))
+    for statement in _missing_public(control):
+        control.execute(statement)
     if extensions:
         _create_extensions(control, extensions)
     return [(one.kind, one.identity) for one in dropped]
+
+
+def lacking_public(control: Control) -> List[str]:
+    """Return the statements that make the schema ``public``, where it is renamed or dropped."""
+    return _renamed_public(control) or _missing_public(control)
+
+
+def _renamed_public(control: Control) -> List[str]:
+    # Renamed back, it keeps owner, privileges, comment and extensions.
+    rows = control.execute(_RENAMED_PUBLIC)
+    return ["ALTER SCHEMA %s RENAME TO public" % name for (name,) in rows]
+
+
+def _missing_public(control: Control) -> List[str]:
+    statements = _PUBLIC if control.server_version >= 150000 else _PUBLIC_BEFORE_15
+    may_create = control.execute(_MAY_CREATE_PUBLIC) == [(True,)]
+    return [";\n".join(statements)] if may_create else []
 
 
 def _run(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
@@ -102,10 +119,10 @@ def _run(statements: Sequence[str], control: Control) -> Dict[str, Exception]:
             return {}
         except Exception as error:
             failure = error
-            if _compat.sqlstate(error) != _DEADLOCK or last_time:
+            if _compat.sqlstate(error) != DEADLOCK or last_time:
                 break
     state = _compat.sqlstate(failure)
-    if state is None or state.startswith(_NOT_ABOUT_OBJECTS):
+    if state is None or state.startswith(NOT_ABOUT_OBJECTS):
         raise failure
     if len(statements) == 1:
         return {statements[0]: failure}

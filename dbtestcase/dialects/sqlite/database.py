@@ -97,6 +97,7 @@ class SQLite(Dialect):
         self._file = _file_of(identity)
         # What the database is known to equal, and since which commit of another connection.
         self._equal_to: Tuple[Optional[Baseline], Optional[int]] = (None, None)
+        self.found: Optional[List[Any]] = None
         if self._fairy is not None:
             found = _identity(engine, _compat.dbapi_connection(self._fairy))
             if found.key != identity.key:
@@ -196,11 +197,51 @@ class SQLite(Dialect):
 
     def drop_everything(self) -> List[Tuple[str, str]]:
         """Make the database empty; return the kinds and names of what it held."""
+        if self.found is None:
+            self.found = self.environment()
         dropped = self.inventory()
         self._equal_to = (None, None)
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             self._replace(empty)
+        if self.found is not None and self.give_back(self.found):
+            raise self._locked_by_another()
         return dropped
+
+    def environment(self) -> Optional[List[Any]]:
+        """Return which file it is and its journal mode, which no copy of a database covers."""
+        if self.identity.private or self._file is None:
+            return None
+        with self._connected() as connection:
+            # A connection learns from the file what others have made of it when it reads it.
+            connection.execute("PRAGMA schema_version").fetchone()
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        # No other mode is the file's own: they last as long as a connection.
+        return [list(self._file), "wal" if mode == "wal" else "delete"]
+
+    def recorded(self, record: Any) -> Optional[List[Any]]:
+        """Return an environment that was written down, if it was that of this very file."""
+        now = self.environment()
+        if now is None or not isinstance(record, list) or record not in _alternatives(now):
+            return None
+        return record
+
+    def lacking(self, environment: List[Any]) -> List[str]:
+        """Return the statement that gives an environment back."""
+        same = self.environment() in (None, environment)
+        return [] if same else ["PRAGMA journal_mode = %s" % environment[1]]
+
+    def give_back(self, environment: List[Any]) -> List[str]:
+        """Give an environment back, once no other connection has the file open."""
+        deadline = time.monotonic() + self.lock_timeout
+        while True:
+            needed = self.lacking(environment)
+            if not needed or time.monotonic() > deadline:
+                return needed
+            self._engine.dispose()  # what is idle in its pool has the file open
+            with self._connected() as connection, contextlib.suppress(sqlite3.OperationalError):
+                connection.rollback()
+                connection.execute(needed[0]).fetchone()
+            time.sleep(0.02)
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
@@ -266,6 +307,13 @@ class SQLite(Dialect):
             with self._connected() as connection:
                 self._overwrite(connection, source)
 
+    def _locked_by_another(self) -> BlockedDatabaseError:
+        return BlockedDatabaseError(
+            'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
+            " has the file open (another process, or a transaction that was not ended)."
+            % (self.identity.name, self.lock_timeout)
+        )
+
     def _overwrite(self, connection: Any, source: Any) -> None:
         # Nothing tells who has the file locked, but whoever has committed since is somebody else.
         about, version = ("locked", self.identity.key), self._version(connection)
@@ -280,11 +328,7 @@ class SQLite(Dialect):
                     text = _STILL_LOCKED % (self.identity.name, test)
                     raise brief(BlockedDatabaseError, text, earlier)
                 reported.remember(about, version, test)
-                raise BlockedDatabaseError(
-                    'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
-                    " has the file open (another process, or a transaction that was not ended)."
-                    % (self.identity.name, self.lock_timeout)
-                )
+                raise self._locked_by_another()
 
         connection.rollback()
         _drop_temporary(connection)
@@ -300,6 +344,10 @@ def _keep_read_only(action: int, name: Optional[str], value: Optional[str], *_: 
     """Refuse to set what keeps a connection from writing, and let everything else pass."""
     is_set = action == _PRAGMA and value is not None and (name or "").lower() == "query_only"
     return _DENY if is_set else _OK
+
+
+def _alternatives(environment: List[Any]) -> List[List[Any]]:
+    return [[environment[0], mode] for mode in ("wal", "delete")]
 
 
 def _drop_temporary(connection: Any) -> None:

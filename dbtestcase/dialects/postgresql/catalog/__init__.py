@@ -7,18 +7,32 @@
 
 from .dump import dump
 from .fingerprint import Fingerprint
-from .objects import Extensions, installed_extensions, inventory, properties, restore_properties
+from .objects import (
+    DEADLOCK,
+    NOT_ABOUT_OBJECTS,
+    Extensions,
+    give_back,
+    installed_extensions,
+    inventory,
+    lacking_properties,
+    properties,
+    restore_properties,
+)
 from .objects import Found as FoundObject
 from .objects import look as find_objects
 
 __all__ = [
+    "DEADLOCK",
+    "NOT_ABOUT_OBJECTS",
     "Extensions",
     "Fingerprint",
     "FoundObject",
     "dump",
     "find_objects",
+    "give_back",
     "installed_extensions",
     "inventory",
+    "lacking_properties",
     "properties",
     "restore_properties",
 ]

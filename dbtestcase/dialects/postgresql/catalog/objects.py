@@ -6,10 +6,15 @@ no reset drops, and are given back after it.
 
 from __future__ import annotations
 
-import contextlib
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from .... import _compat
 from ..sessions import Control
+
+DEADLOCK = "40P01"
+#: What says nothing about the object that a statement is about: lost connections, waits that took
+#: too long, a server that shuts down or is full.
+NOT_ABOUT_OBJECTS = ("08", "55P03", "57", "53100", DEADLOCK)
 
 # --- objects -------------------------------------------------------------------------------------
 
@@ -204,8 +209,9 @@ WITH own AS (
     SELECT format('COMMENT ON %s %s IS ', o.type, o.identity), description
       FROM pg_description d, pg_identify_object(d.classoid, d.objoid, 0) o
      WHERE d.objsubid = 0
-       AND (d.classoid IN ('pg_extension'::regclass, 'pg_language'::regclass)
-            OR d.classoid = 'pg_namespace'::regclass AND (o.name = 'public' OR d.objoid < 16384))
+       AND d.classoid IN ('pg_extension'::regclass, 'pg_language'::regclass,
+                          'pg_namespace'::regclass)
+       AND (d.classoid <> 'pg_namespace'::regclass OR o.name = 'public' OR d.objoid < 16384)
 )
 SELECT format('ALTER DATABASE %s OWNER TO %I', name, pg_get_userbyid(datdba)), '' FROM own
 UNION ALL
@@ -228,39 +234,44 @@ SELECT format('%s SET %s TO %s', subject, name,
 """
 
 # Privileges of what no reset drops, as far as they differ from those that such objects begin with:
-# '+' was granted, '-' was revoked.
+# '+' was granted, '-' was revoked. The system's and extensions' objects begin with what initdb and
+# CREATE EXTENSION gave them; the schema "public" need not be the one that initdb made.
 _PRIVILEGES = """
-WITH thing (classid, objid, attname, owner, acl, normal) AS (
-    SELECT tableoid, oid, NULL, datdba, datacl, acldefault('d', datdba)
+WITH thing (classid, objid, objsubid, attname, acl, usual) AS (
+    SELECT tableoid, oid, 0, NULL, datacl, acldefault('d', datdba)
       FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, nspowner, nspacl, acldefault('n', nspowner)
+    SELECT tableoid, oid, 0, NULL, nspacl, acldefault('n', nspowner)
       FROM pg_namespace WHERE nspacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, relowner, relacl,
+    SELECT tableoid, oid, 0, NULL, relacl,
            acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)
       FROM pg_class WHERE relacl IS NOT NULL
     UNION ALL
-    SELECT c.tableoid, c.oid, attname, relowner, attacl, acldefault('c', relowner)
+    SELECT c.tableoid, c.oid, attnum, attname, attacl, acldefault('c', relowner)
       FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid WHERE attacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, proowner, proacl, acldefault('f', proowner)
+    SELECT tableoid, oid, 0, NULL, proacl, acldefault('f', proowner)
       FROM pg_proc WHERE proacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, typowner, typacl, acldefault('T', typowner)
+    SELECT tableoid, oid, 0, NULL, typacl, acldefault('T', typowner)
       FROM pg_type WHERE typacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, lanowner, lanacl, acldefault('l', lanowner)
+    SELECT tableoid, oid, 0, NULL, lanacl, acldefault('l', lanowner)
       FROM pg_language WHERE lanacl IS NOT NULL
     UNION ALL
-    SELECT tableoid, oid, NULL, fdwowner, fdwacl, acldefault('F', fdwowner)
+    SELECT tableoid, oid, 0, NULL, fdwacl, acldefault('F', fdwowner)
       FROM pg_foreign_data_wrapper WHERE fdwacl IS NOT NULL
 ), kept AS (
-    SELECT * FROM thing
-     WHERE objid < 16384 OR classid = 'pg_database'::regclass
-        OR classid = 'pg_namespace'::regclass AND objid = to_regnamespace('public')
-        OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = thing.classid
-                      AND d.objid = thing.objid AND d.objsubid = 0 AND d.deptype = 'e')
+    SELECT classid, objid, attname, acl, coalesce(initprivs, usual) AS normal
+      FROM thing LEFT JOIN pg_init_privs i
+        ON (i.classoid, i.objoid, i.objsubid) = (classid, objid, thing.objsubid)
+       AND NOT (classid = 'pg_namespace'::regclass AND objid = 2200)
+     WHERE acl IS DISTINCT FROM coalesce(initprivs, usual)
+       AND (objid < 16384 OR classid = 'pg_database'::regclass
+            OR classid = 'pg_namespace'::regclass AND objid = to_regnamespace('public')
+            OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = thing.classid
+                          AND d.objid = thing.objid AND d.objsubid = 0 AND d.deptype = 'e'))
 ), entry AS (
     SELECT '+' AS sign, classid, objid, attname, e.* FROM kept, {explode_acl} EXCEPT
     SELECT '+', classid, objid, attname, e.* FROM kept, {explode_normal}
@@ -336,20 +347,37 @@ def properties(control: Control) -> Properties:
     return {fact.make: fact for fact in facts}
 
 
-def restore_properties(control: Control, recorded: Properties) -> List[str]:
+def restore_properties(control: Control, recorded: Collection[str]) -> List[str]:
     """Give the database the properties that it had.
 
     :param control: the connection that changes them.
-    :param recorded: what :func:`properties` returned.
+    :param recorded: what :func:`properties` returned; the statements alone will do.
     :return: the statements that would still be needed and that the role may not run; objects that
         they name may be gone, too.
+    :raises Exception: the driver's errors, where they are about no statement: a lock that was not
+        to be had in time, a connection that was lost.
     """
-    needed = _needed(control, recorded)
+    return give_back(control, lambda: lacking_properties(control, recorded))
+
+
+def give_back(control: Control, lacking: Callable[[], List[str]]) -> List[str]:
+    """Run the statements that are needed as long as that makes them fewer.
+
+    :param control: the connection that runs them.
+    :param lacking: looks which statements are needed.
+    :return: those that are needed still.
+    :raises Exception: the driver's errors, where they are about no statement.
+    """
+    needed = lacking()
     while needed:
         for statement in needed:
-            with contextlib.suppress(Exception):  # what is still needed afterwards tells
+            try:
                 control.execute(statement)
-        before, needed = needed, _needed(control, recorded)
+            except Exception as error:  # what is still needed afterwards tells
+                state = _compat.sqlstate(error)
+                if state is None or state.startswith(NOT_ABOUT_OBJECTS):
+                    raise
+        before, needed = needed, lacking()
         if not set(before) - set(needed):
             break
     return needed
@@ -367,7 +395,8 @@ def _granted(control: Control, query: str) -> List[Fact]:
     return facts
 
 
-def _needed(control: Control, recorded: Properties) -> List[str]:
+def lacking_properties(control: Control, recorded: Collection[str]) -> List[str]:
+    """Return the statements that give the database the properties that it had."""
     current = properties(control)
     unmake = [fact.unmake for make, fact in current.items() if make not in recorded]
     return list(filter(None, unmake)) + [make for make in recorded if make not in current]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 from .... import _compat
 from ....contracts import Member
-from ..catalog import properties
 from ..sessions import LOCK, Control, quoted
 from .claiming import COPYING, copying
 from .copying import drop_alone
@@ -77,17 +76,18 @@ def ensure_database(control: Control, name: str, options: str = "") -> bool:
     return False
 
 
-def create_like(control: Control, name: str) -> bool:
+def create_like(control: Control, name: str, properties: Iterable[str]) -> bool:
     """Create a database with the locale and the settings of the connected one, unless it is there.
 
     :param control: a connection to the database that it is to be like.
+    :param properties: the statements that make that one's properties.
     :return: whether it was created.
     """
     ((options,),) = control.execute(_LIKE)
     if not ensure_database(control, name, options):
         return False
     ((own,),) = control.execute("SELECT quote_ident(current_database())")
-    for made in properties(control):
+    for made in properties:
         for subject in ("ALTER DATABASE %s SET ", "IN DATABASE %s SET "):
             if subject % own in made:
                 control.execute(made.replace(subject % own, subject % quoted(name), 1))
