@@ -9,11 +9,13 @@ import inspect
 import os
 import re
 import sys
-import time
+import types
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import sqlalchemy as sa
 from sqlalchemy.engine.url import URL, make_url
+
+from .. import where
 
 _PASSWORD_ARGUMENT = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
@@ -191,6 +193,24 @@ def set_pool_timeout(pool: Any, seconds: Optional[float]) -> Optional[float]:
     return before
 
 
+def have_pools_wait_in_real_time() -> None:
+    """Have a pool that is dry wait as long as it says, also where a test stops the clocks.
+
+    Its queue asks a global of its module for the time, where freezegun would find another one, too.
+    """
+    queue: Any = getattr(sys.modules.get("sqlalchemy.util.queue"), "Queue", None)
+    get: Any = getattr(queue, "get", None)
+    if "_time" in getattr(get, "__globals__", ()):
+        names = dict(get.__globals__, _time=where.now)
+        queue.get = types.FunctionType(get.__code__, names, "get", get.__defaults__)
+
+
+def repair_start(record: Any) -> None:
+    """Have a pool's record know when its connection was made, where ``time.time()`` was mocked."""
+    if not isinstance(record.starttime, (int, float)):
+        record.starttime = where.wall()
+
+
 def pool_record(pool: Any, dbapi: Any, info: Dict[str, Any]) -> Any:
     """Return a pool's record of a connection that it did not make itself."""
     from sqlalchemy.pool.base import _ConnectionRecord
@@ -198,7 +218,7 @@ def pool_record(pool: Any, dbapi: Any, info: Dict[str, Any]) -> Any:
     record = _ConnectionRecord(pool, connect=False)
     attribute = "dbapi_connection" if hasattr(record, "dbapi_connection") else "connection"
     setattr(record, attribute, dbapi)
-    record.starttime = time.time()
+    record.starttime = where.wall()
     record.info.update(info)
     return record
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import sqlalchemy as sa
 
-from .. import _compat
+from .. import _compat, where
 from ..connections import duration
 from ..databases import Run, is_test_name, last_run, runs, unreachable
 from ..dialects.postgresql.catalog import facts
@@ -114,7 +113,7 @@ def _of_runs() -> List[_Source]:
         for run in runs()
         for source in _of_run(
             run,
-            "run %d in %s, for %s" % (run.pid, run.folder, duration(time.time() - run.since)),
+            "run %d in %s, for %s" % (run.pid, run.folder, duration(where.wall() - run.since)),
         )
     ]
 
@@ -123,7 +122,7 @@ def _of_last_run() -> List[_Source]:
     run = last_run()
     if run is None or run.ended is None:
         return []
-    ago = duration(time.time() - run.ended)
+    ago = duration(where.wall() - run.ended)
     return _of_run(run, "no run is going on; the last one, in %s, ended %s ago" % (run.folder, ago))
 
 

@@ -6,12 +6,11 @@ left there is taken back, and what remains by the end of the bound is named, nev
 
 from __future__ import annotations
 
-import time
 from typing import Any, Iterable, List, Optional
 
 import sqlalchemy as sa
 
-from .. import _compat
+from .. import _compat, where
 from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError
 from . import bounds, checkouts, describe, leftovers
@@ -52,7 +51,7 @@ def ensure_free(
     :return: what had to be freed.
     :raises BlockedDatabaseError: if something is still in the way then; it names it.
     """
-    deadline = time.monotonic() + (lock_timeout if wait is None else wait)
+    deadline = where.now() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
     pause, late = _FIRST_PAUSE, False
@@ -77,9 +76,9 @@ def ensure_free(
                 for each in control.backends(pids)
                 if each.state == "active" and each.waits_for == "Client"
             ]
-            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+            where.pause(max(0.0, min(pause, deadline - where.now())))
             pause = min(_LONGEST_PAUSE, pause * 2)
-        late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
+        late = where.now() >= deadline  # to free may have taken long, and is seen by a look
 
 
 def blocked(

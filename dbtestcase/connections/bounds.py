@@ -12,10 +12,10 @@ import contextlib
 import os
 import socket
 import threading
-import time
+from threading import Timer
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from .. import _compat
+from .. import _compat, where
 from . import checkouts
 
 # --- closing within a time -----------------------------------------------------------------------
@@ -32,14 +32,14 @@ def ends_in_time(close: Callable[[], Any], deadline: float) -> bool:
 
     thread = threading.Thread(target=work, name="dbtestcase", daemon=True)
     thread.start()
-    thread.join(max(0.1, deadline - time.monotonic()))
+    thread.join(max(0.1, deadline - where.now()))
     return bool(done)
 
 
 @contextlib.contextmanager
 def cut_off_at(deadline: float, dbapi: Any) -> Iterator[None]:
     """Shut the socket of a connection whose server does not answer in time."""
-    timer = threading.Timer(max(0.1, deadline - time.monotonic()), _shut, (dbapi,))
+    timer = Timer(max(0.1, deadline - where.now()), _shut, (dbapi,))
     timer.daemon = True
     timer.start()
     try:
@@ -112,7 +112,7 @@ def _look(test: Any) -> None:
     if test is None:
         _waiting.clear()
         return
-    now = time.monotonic()
+    now = where.now()
     connections = [control.dbapi for control in test.scope.controls.values()]
     connections += [checkout.dbapi for checkout in checkouts.known()]
     active = {id(each): each for each in connections if _is_active(each)}
@@ -134,17 +134,17 @@ def _is_active(dbapi: Any) -> bool:
 
 def _unanswered(test: Any, overdue: List[Tuple[Any, float]]) -> List[Any]:
     """Return those whose backends have not even begun what they wait for."""
-    began = time.monotonic()
+    began = where.now()
     try:
         with _compat.connect_timeout(_TO_CONNECT):
             engine, control = next(iter(test.scope.controls.items()))
             asking = control.beside(engine)
     except Exception:
-        took = time.monotonic() - began
+        took = where.now() - began
         return [dbapi for dbapi, _ in overdue] if took >= _TO_CONNECT - 0.1 else []
     try:
         pids = {_compat.backend_pid(dbapi): (dbapi, since) for dbapi, since in overdue}
-        now = time.monotonic()
+        now = where.now()
         return [
             pids[each.pid][0]
             for each in asking.backends([pid for pid in pids if pid])

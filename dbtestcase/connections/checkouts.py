@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -34,7 +33,7 @@ class Place:
         self.test = where.current_test()
         self.lines = where.user_lines(_LINES)
         self.thread = threading.current_thread()
-        self.since = time.monotonic()
+        self.since = where.now()
 
 
 class Checkout(Place):
@@ -172,7 +171,7 @@ _PLACES = _Places()
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     """Return the place of something that is used past SQLAlchemy: known by the time alone.
 
-    :param since: a time of ``time.monotonic()`` at which it was last at work.
+    :param since: a time of ``where.now()`` at which it was last at work.
     :param dbapi: the driver's connection; where the test that used it last made it, that place.
     """
     place = Place()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import time
 import warnings
 from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set
 from weakref import WeakKeyDictionary
@@ -74,7 +73,7 @@ def _leak_at(place: checkouts.Place, kind: str, pid: Optional[int], freed: bool 
         line.function if line else "",
         place.thread.name,
         pid,
-        time.monotonic() - place.since,
+        where.now() - place.since,
         freed,
     )
 
@@ -115,13 +114,13 @@ def free(
 
     :param engines: the engines of the test.
     :param scoped_sessions: its scoped sessions; their registries are empty afterwards.
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     :return: what had to be given back, and what could not be since a thread is at work on it.
     """
     registered = {each: _compat.registered_sessions(each) for each in scoped_sessions}
     if not any(registered.values()) and not checkouts.opened():
         return []
-    freeing = _Freeing(engines, deadline or time.monotonic() + _BOUND)
+    freeing = _Freeing(engines, deadline or where.now() + _BOUND)
     for scoped, found in registered.items():
         for scope, session in found.items():
             if freeing.close_session(session):
@@ -144,7 +143,7 @@ def free_blocking(
     """Take back what of this process is in the way of a reset; return it.
 
     :param unread: backends whose streams were unread at two looks, which are closed.
-    :param deadline: the time of ``time.monotonic()`` until which it may take.
+    :param deadline: the time of ``where.now()`` until which it may take.
     """
     freed = take_back(found.pids, unread, deadline, control)
     places = twophase.end(control, found.gids) if found.gids else []
@@ -182,14 +181,14 @@ def take_back(
     :param pids: the backends that are in the way.
     :param unread: those that wait for this process to read a result, as when a stream or a
         pipeline was left half-way: closing is the only way to end them.
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     :param control: what tells when a backend was last at work, and so which test left it.
     :param checked_out: whether those that somebody has out of a pool are meant, too.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or checkouts.was_forked():
         return []
-    freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
+    freeing = _Freeing((), deadline or where.now() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
         if pid not in wanted:
@@ -201,7 +200,7 @@ def take_back(
         if checkout is not None and not busy:
             freeing.give_back(checkout)
             continue
-        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
+        now = where.now()  # before asking, lest it is the next test that is taken for it
         backends = control.backends([pid]) if control is not None and checkout is None else []
         since = now - (backends[0].seconds or 0) if backends else None
         place = checkout or checkouts.used_last(since, dbapi)

@@ -183,6 +183,7 @@ _inherited: List[Any] = []
 def watch() -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
     sa.event.listen(Pool, "checkout", _checked_out)
+    _compat.have_pools_wait_in_real_time()
     _compat.listen_to_statements(_executing)
 
 
@@ -245,6 +246,7 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         scope.guard(pool)
     if session is None:
         session = record.info[_INFO] = _Session()
+        _compat.repair_start(record)
     test.used[id(record)] = _settled[id(record)] = record
     if session.name != test.label and _compat.transaction_status(dbapi) == _compat.IDLE:
         _settle(dbapi, session, test)

@@ -6,10 +6,9 @@ and its engines follow. No worker needs a number of its own.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Callable, Optional, Tuple
 
-from .. import _compat
+from .. import _compat, where
 from ..errors import BlockedDatabaseError
 from ..events import say
 from .verdicts import is_test_name
@@ -71,9 +70,9 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
     :param copier: the backend by which this run itself has been copying it.
     :raises BlockedDatabaseError: if that is not within the bound.
     """
-    deadline = time.monotonic() + dialect.lock_timeout
+    deadline = where.now() + dialect.lock_timeout
     while not dialect.claim(copier):
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             text = _TAKEN.format(
                 owner=owner,
                 name=dialect.identity.name,
@@ -83,7 +82,7 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
             )
             dialect.close()
             raise BlockedDatabaseError(text)
-        time.sleep(0.1)
+        where.pause(0.1)
 
 
 def _first_free_sibling(dialect: Any, engine: Any, base: str) -> Tuple[Any, str]:

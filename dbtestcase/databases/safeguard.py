@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import time
 import weakref
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-from .. import _compat, dialects, events
+from .. import _compat, dialects, events, where
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
 from ..errors import DatabaseTestCaseError, UnsafeDatabaseError
@@ -220,7 +219,7 @@ def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
 
 
 def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
-    deadline = time.monotonic() + lost.lock_timeout
+    deadline = where.now() + lost.lock_timeout
     while True:
         try:
             with _compat.connect_timeout():
@@ -231,6 +230,6 @@ def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
         except DatabaseTestCaseError:
             raise
         except Exception as error:
-            if time.monotonic() > deadline:
+            if where.now() > deadline:
                 raise unreachable(error, engine, owner, "its engine") from error
-            time.sleep(0.1)  # a server that starts refuses connections at first
+            where.pause(0.1)  # a server that starts refuses connections at first

@@ -7,10 +7,9 @@ import os
 import re
 import sys
 import threading
-import time
 from typing import Any, Callable, Dict, Hashable, Mapping, NamedTuple, Optional, TextIO
 
-from .. import _compat
+from .. import _compat, where
 from ..errors import ConfigurationError
 from .private import PrivateServer
 from .urls import VARIABLE, existing_url, private_url
@@ -92,7 +91,7 @@ def serve(
     try:
         print(shown(temporary_postgresql(**options)), file=stream or sys.stdout, flush=True)
         while os.getppid() == parent:
-            time.sleep(PARENT_SECONDS)
+            where.pause(PARENT_SECONDS)
     except KeyboardInterrupt:
         pass  # how it is meant to end
     finally:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any, List, NamedTuple, Optional
 
 import sqlalchemy as sa
 from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.pool import NullPool
 
-from .. import _compat
+from .. import _compat, where
 from ..dialects.postgresql.claims.databases import ensure_database
 from ..dialects.postgresql.sessions.control import Control
 from ..errors import ConfigurationError, ServerError
@@ -94,7 +93,7 @@ def _create_database(url: URL, databases: List[Optional[str]], server: Server) -
 
 def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Control:
     """Return a connection to the first of the databases that accepts one."""
-    deadline = time.monotonic() + CONNECT_SECONDS
+    deadline = where.now() + CONNECT_SECONDS
     first = None
     for database in filter(None, databases):
         engine = _engine(_compat.url_with(url, database=database))
@@ -102,7 +101,7 @@ def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Contro
             return Control(engine)
         except Exception as error:  # every driver has its own
             first = first or error
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             break  # a server that was silent will be silent again
     raise ServerError(
         "cannot reach %s, %s: %s\n  %s"

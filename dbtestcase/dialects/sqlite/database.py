@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from ... import _compat
+from ... import _compat, where
 from ...contracts import Identity, OuterConnection
 from ...errors import BlockedDatabaseError, UnsafeDatabaseError
 from .copying import Copier
@@ -207,11 +206,11 @@ class SQLite:
                 self._overwrite(connection, source)
 
     def _overwrite(self, connection: Any, source: Any) -> None:
-        deadline = time.monotonic() + self.lock_timeout
+        deadline = where.now() + self.lock_timeout
 
         def give_up(status: int, remaining: int, total: int) -> None:
             # The driver would try for ever while somebody else has the file locked.
-            if status in _LOCKED and time.monotonic() > deadline:
+            if status in _LOCKED and where.now() > deadline:
                 raise BlockedDatabaseError(
                     'cannot clear "%s": another connection has had it locked for %.1f s. Find what'
                     " has the file open (another process, or a transaction that was not ended)."

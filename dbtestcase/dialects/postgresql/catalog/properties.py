@@ -176,7 +176,7 @@ def restore_properties(control: Control, recorded: Properties) -> List[str]:
         they name may be gone, too.
     """
     needed = _needed(control, recorded)
-    while needed:
+    for _ in range(len(needed)):  # some succeed after others alone
         for statement in needed:
             _attempt(control, statement)
         before, needed = needed, _needed(control, recorded)

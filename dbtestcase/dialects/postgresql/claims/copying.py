@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import time
 from typing import Any, Dict, List, Optional
 from urllib.parse import quote
 
+from .... import where
 from ..sessions.control import Control
 from .claim import copying
 from .kept import MARK, comment
@@ -98,12 +98,12 @@ def _command(parts: Dict[str, Any], name: str) -> str:
 
 
 def _require_alone(control: Control, name: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = where.now() + seconds
     others = _others(control, name)
     while others:
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             raise NotCopied('%s has "%s" open' % (" and ".join(others), name))
-        time.sleep(0.02)
+        where.pause(0.02)
         others = _others(control, name)
 
 
