@@ -20,6 +20,7 @@ it calls :func:`end_test`.
 """
 
 from .blockers import blocked, ensure_free, is_full, is_lock_timeout
+from .bounds import started_bounded
 from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
 from .describe import duration, lock_holders
@@ -65,6 +66,7 @@ __all__ = [
     "read_statement",
     "row_verb",
     "savepoint_of",
+    "started_bounded",
     "warn_of_leaks",
     "was_forked",
     "watch",

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from .. import _compat, where
 from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError
-from . import bounds, checkouts, describe, leftovers
+from . import bounds, checkouts, describe, drivers, leftovers
 from .leftovers import Leak
 from .settling import Running, running
 
@@ -133,6 +133,7 @@ def is_full(error: BaseException) -> bool:
 def watch() -> None:
     """Have a test's own statements that do not get a lock say who has it, from now on."""
     sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
+    _RAW.subscribe()
 
 
 def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
@@ -173,14 +174,31 @@ def _explain(context: Any) -> Optional[BaseException]:
     if bounds.was_cut(dbapi):
         text = "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
         return _compat.in_place_of(error, BlockedDatabaseError, text)  # type: ignore[no-any-return]
-    statement = (context.statement or "").lower()
-    full = is_full(context.original_exception)
-    if not full and (not is_lock_timeout(context.original_exception) or "nowait" in statement):
+    original = context.original_exception
+    reason = _reason(test, original, context.statement or "", dbapi, context.engine, str(error))
+    if reason is None:
+        return None
+    return _compat.in_place_of(error, BlockedDatabaseError, reason)  # type: ignore[no-any-return]
+
+
+def _reason(
+    test: Running, error: BaseException, statement: str, dbapi: Any, engine: Any, last: str
+) -> Optional[str]:
+    """Return the words of an error after a lock or a connection that was not to be had.
+
+    :param error: the driver's.
+    :param engine: the engine whose control connection is asked, ``None`` for whichever.
+    :param last: the words of the error itself.
+    :return: ``None`` for an error of another kind.
+    """
+    statement = statement.lower()
+    full = is_full(error)
+    if not full and (not is_lock_timeout(error) or "nowait" in statement):
         return None
     fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     try:
-        control = _control_of(test, context.engine)
+        control = _control_of(test, engine)
         found = (
             describe.slots(control)
             if full
@@ -188,9 +206,24 @@ def _explain(context: Any) -> Optional[BaseException]:
         )
     except Exception:  # no control connection, or it is gone: less can be said
         found = []
-    lines += found + [describe.advice(found, full), str(error)]
-    named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
-    return named
+    return "\n".join(lines + found + [describe.advice(found, full), last])
+
+
+class _Raw(drivers.Subscriber):
+    """Names the holder of the lock to a statement that was sent past SQLAlchemy, too."""
+
+    def failed(self, cursor: Any, error: BaseException) -> None:
+        """Have the driver's error say who has the lock; it becomes of another class as well."""
+        test = running()
+        if test is None or not is_lock_timeout(error) or isinstance(error, BlockedDatabaseError):
+            return
+        sent, last = _compat.sent_text(cursor), str(error).strip()
+        text = _reason(test, error, sent, cursor.connection, None, last)
+        if text is not None:
+            _compat.become(error, BlockedDatabaseError, text)
+
+
+_RAW = _Raw()
 
 
 def _control_of(test: Running, engine: Any) -> Any:

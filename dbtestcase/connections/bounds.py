@@ -13,9 +13,10 @@ import os
 import socket
 import threading
 from threading import Timer
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .. import _compat, where
+from ..contracts import ControlConnection
 from . import checkouts
 
 # --- closing within a time -----------------------------------------------------------------------
@@ -53,6 +54,73 @@ def _shut(dbapi: Any) -> None:
     with contextlib.suppress(Exception):
         with socket.socket(fileno=os.dup(dbapi.fileno())) as copy:
             copy.shutdown(socket.SHUT_RDWR)
+
+
+# --- connections that are made, here and by the processes that are started -----------------------
+
+_VARIABLE = "PGOPTIONS"  # of libpq, which all drivers but those in pure Python stand upon
+_bound = 0  # milliseconds with which connections start now
+_added = ""  # to the variable
+_value: Optional[str] = None  # of the variable, with that
+_users: Optional[str] = None  # without it
+_refused: Dict[Any, bool] = {}  # by host and port: whether a server refuses options
+
+
+def bound() -> int:
+    """Return the bound with which connections start now, in milliseconds; 0 for none."""
+    return _bound
+
+
+def bind_at_start(milliseconds: int, controls: Mapping[Any, ControlConnection]) -> None:
+    """Bound the waits of connections that are made from now on, by libpq's own environment.
+
+    :param controls: those of the test, by their engines. A pooler may refuse such options; where
+        one does, there are none.
+    """
+    global _bound, _added, _value, _users
+    if _bound == milliseconds and controls and os.environ.get(_VARIABLE) == _value:
+        return
+    unbind_at_start()
+    settings = next((each.settings for each in controls.values()), None)
+    if settings is None:
+        return
+    _users = os.environ.get(_VARIABLE)
+    _added = settings.options(_users or "", milliseconds)
+    _value = " ".join(filter(None, (_users, _added)))
+    _bound = milliseconds
+    if _added:
+        os.environ[_VARIABLE] = _value
+        if any(_refuses(engine, control) for engine, control in controls.items()):
+            unbind_at_start()
+
+
+def unbind_at_start() -> None:
+    """Give the environment back as the user has it, with what was changed there meanwhile."""
+    global _bound, _added, _value
+    now = os.environ.get(_VARIABLE)
+    if _added and now is not None:
+        left = _users if now == _value else now.replace(_added, "").strip()
+        if left:
+            os.environ[_VARIABLE] = left
+        else:
+            del os.environ[_VARIABLE]
+    _bound, _added, _value = 0, "", None
+
+
+def started_bounded(dbapi: Any) -> bool:
+    """Tell whether a driver's connection started with the bound that is added now."""
+    return bool(_added) and _added in _compat.start_options(dbapi)
+
+
+def _refuses(engine: Any, control: ControlConnection) -> bool:
+    place = (control.location or ())[:2]
+    if place not in _refused:
+        try:
+            control.beside(engine).close()
+            _refused[place] = False
+        except Exception as error:
+            _refused[place] = "option" in str(error) or "parameter" in str(error)
+    return _refused[place]
 
 
 # --- connections that get no answer --------------------------------------------------------------

@@ -4,7 +4,7 @@ Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by fun
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
 psycopg2 for a class of connections of his own gets it, and nothing is known of those; connections
-that were open before are not watched either.
+that were open before are not watched either. Of asyncpg is known that it is about to connect.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -20,11 +20,17 @@ nothing that an observer or a subscriber does waits.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
+import sqlalchemy as sa
+
 from .. import _compat
 from . import statements
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_SQLALCHEMY = os.path.dirname(os.path.abspath(sa.__file__)) + os.sep
 
 
 class Observer:
@@ -71,6 +77,18 @@ class Subscriber:
         https://www.postgresql.org/docs/current/sql-prepare-transaction.html
         """
 
+    def starting(self, settings: Dict[str, str]) -> None:
+        """Hear that a connection is about to be made, with these settings; add what is missing.
+
+        By drivers alone that do not look for any in the environment.
+        """
+
+    def was_set(self, cursor: Any, statement: str) -> None:
+        """Hear that a statement, which is none of ours, has changed settings of a session."""
+
+    def failed(self, cursor: Any, error: BaseException) -> None:
+        """Hear that a statement has failed with this error, one that SQLAlchemy does not know."""
+
     def subscribe(self) -> None:
         """Hear of every connection that is made from now on; harmless a second time."""
         if self not in _subscribers:
@@ -101,6 +119,38 @@ def _opened(dbapi: Any) -> None:
     """Tell of a new connection; the first observer that a subscriber returns is its observer."""
     found = [subscriber.opened(dbapi) for subscriber in _subscribers]
     dbapi._dbtestcase_observer = next((each for each in found if each is not None), None)
+
+
+# What the server answers where more than a transaction may be left.
+_PREPARED = ("PREPARE TRANSACTION", b"PREPARE TRANSACTION")  # to one that had failed: ROLLBACK
+_SET = ("SET", b"SET", "RESET", b"RESET", "DISCARD ALL", b"DISCARD ALL")
+_NOTED = frozenset(_PREPARED + _SET)
+
+
+def _ran(cursor: Any, status: Any) -> None:
+    sent = _compat.sent_text(cursor)
+    if status in _PREPARED:
+        _prepared(statements.prepared_by(sent))
+    elif not _caller().startswith(_PACKAGE):
+        for subscriber in _subscribers:
+            subscriber.was_set(cursor, sent)
+
+
+def _failed(cursor: Any, error: BaseException) -> None:
+    if not _caller().startswith((_PACKAGE, _SQLALCHEMY)):
+        for subscriber in _subscribers:
+            subscriber.failed(cursor, error)
+
+
+def _caller() -> str:
+    """Return the file of the code that asked a driver to run something."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module != __name__ and module.split(".")[0] not in _DRIVERS:
+            return str(frame.f_code.co_filename)
+        frame = frame.f_back
+    return ""
 
 
 def _prepared(gid: Optional[str]) -> None:
@@ -253,10 +303,30 @@ def _change_tpc_prepare(prepare: Callable[[Any], None]) -> Callable[[Any], None]
     return prepared
 
 
+# --- asyncpg: what its connections start with, and nothing else ----------------------------------
+
+
+def _watch_asyncpg() -> None:
+    _compat.change_function("asyncpg.connect_utils", "", "_connect", _change_asyncpg)
+
+
+def _change_asyncpg(connect: Callable[..., Any]) -> Callable[..., Any]:
+    async def connected(*arguments: Any, **options: Any) -> Any:
+        settings = dict(options.get("server_settings") or {})
+        for subscriber in _subscribers:
+            subscriber.starting(settings)
+        if settings:
+            options["server_settings"] = settings
+        return await connect(*arguments, **options)
+
+    return connected
+
+
 #: By the name of a driver's module: what watches it, once it was imported.
 _DRIVERS: Dict[str, Callable[[], None]] = {
     "psycopg2": _watch_psycopg2,
     "psycopg": _watch_psycopg,
+    "asyncpg": _watch_asyncpg,
 }
 
 
@@ -308,7 +378,11 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
     def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
         observer = cursor._dbtestcase_observer
         if observer is None:
-            result = method(cursor, *arguments, **options)
+            try:
+                result = method(cursor, *arguments, **options)
+            except BaseException as error:
+                _failed(cursor, error)
+                raise
         else:
             statement = arguments[0] if takes_statement and arguments else None
             if not observer.before(cursor, name, statement, arguments):
@@ -317,11 +391,12 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
                 result = method(cursor, *arguments, **options)
             except BaseException as error:
                 observer.failed(cursor, error)
+                _failed(cursor, error)
                 raise
             observer.ran(cursor)
-        sent = _compat.sent_to_prepare(cursor)
-        if sent is not None:
-            _prepared(statements.prepared_by(sent))
+        status = _compat.command_status(cursor)
+        if status in _NOTED:
+            _ran(cursor, status)
         return result
 
     return run

@@ -7,6 +7,7 @@ the next one: a session that it changed is thrown away with its connection.
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
 from weakref import WeakValueDictionary
 
@@ -100,7 +101,8 @@ def begin_test(
 
     Holds for connections checked out from now until :func:`end_test`, of these engines and of
     others on the same databases, and costs each connection one round trip a test. What a class
-    does between its tests is held to the same, under the name of the class.
+    does between its tests is held to the same, under the name of the class. The bound holds on
+    whatever is connected meanwhile, also past SQLAlchemy, elsewhere, and by child processes.
 
     :param engines: the engines of the test.
     :param name: its name, as ``OrderTest.test_total``.
@@ -118,6 +120,7 @@ def begin_test(
             scope.release()
         scope = Scope(wanted, lock_timeout, controls)
     _running = Running(scope, name)
+    bounds.bind_at_start(scope.milliseconds, scope.controls)
     for engine in wanted:
         if _GUARD not in vars(engine.pool):
             scope.guard(engine.pool)
@@ -131,6 +134,7 @@ def end_test() -> None:
     scope = _end_running()
     if scope is not None:
         scope.release()
+    bounds.unbind_at_start()
 
 
 def _end_running() -> Optional[Scope]:
@@ -163,9 +167,20 @@ def _end_running() -> Optional[Scope]:
 class _Session:
     """What a connection's session was set to, and whether a test did something lasting to it."""
 
-    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by", "settings")
+    __slots__ = (
+        "name",
+        "before",
+        "milliseconds",
+        "reported",
+        "spoiled_by",
+        "settings",
+        "made_under",
+        "started",
+    )
 
     def __init__(self) -> None:
+        self.made_under = bounds.bound()  # milliseconds; 0 for no bound, or not known
+        self.started = 0  # milliseconds of the bound with which the session started
         self.name: Optional[str] = None
         self.before: Any = None
         self.milliseconds = 0
@@ -182,6 +197,8 @@ _inherited: List[Any] = []
 
 def watch() -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
+    _BOUND.subscribe()
+    sa.event.listen(Pool, "connect", _made)
     sa.event.listen(Pool, "checkout", _checked_out)
     _compat.have_pools_wait_in_real_time()
     _compat.listen_to_statements(_executing)
@@ -218,6 +235,15 @@ def _throw_away(record: Any) -> None:
     record.invalidate()
 
 
+def _made(dbapi: Any, record: Any) -> None:
+    """Know with which bound a pooled connection was made: it keeps that until it is closed."""
+    milliseconds = bounds.bound()
+    if milliseconds:
+        session = record.info[_INFO] = _Session()
+        if bounds.started_bounded(dbapi) or _compat.is_asyncpg(dbapi):
+            session.started = milliseconds
+
+
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     """Know of a check-out, and settle its connection the first time that a test uses it.
 
@@ -230,6 +256,8 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     session, test = record.info.get(_INFO), _running
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")
+    if session is not None and session.started and session.started != bounds.bound():
+        raise sa.exc.DisconnectionError("it was made with the bound of a class that is over")
     if test is None:
         if session is not None and session.before is not None:
             _set_back(dbapi, session)
@@ -241,6 +269,9 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     scope = test.scope
     if not any(engine.pool is pool for engine in scope.engines):
         if not scope.locations or _compat.location(dbapi) not in scope.locations:
+            if bounds.bound() and (session is None or session.made_under != bounds.bound()):
+                if _compat.location(dbapi) is not None:
+                    raise sa.exc.DisconnectionError("it was made without the bound of this class")
             return  # to a database that is none of the tests'
     if _GUARD not in vars(pool):
         scope.guard(pool)
@@ -293,6 +324,60 @@ def _run(dbapi: Any, sql: str) -> Any:
             raise sa.exc.DisconnectionError(str(error)) from error
         raise
     return tuple(row or ())
+
+
+# --- what is connected past SQLAlchemy, and what is set in a session -----------------------------
+
+
+class _Bound(drivers.Subscriber):
+    """Bounds the waits of what no pool hands out, and again where the bound was changed."""
+
+    def opened(self, dbapi: Any) -> None:
+        """Bound a connection with start options of its own, which keep those of the environment."""
+        own = _compat.start_options(dbapi)
+        if own and bounds.bound() and not bounds.started_bounded(dbapi) and not _is_pooled():
+            self._bind(dbapi)
+
+    def starting(self, settings: Dict[str, str]) -> None:
+        """Add the bound to what a connection starts with."""
+        test = _running
+        if test is not None and test.scope.settings is not None:
+            for name, value in test.scope.settings.at_start(test.scope.milliseconds).items():
+                settings.setdefault(name, value)
+
+    def was_set(self, cursor: Any, statement: str) -> None:
+        """Bound a session's waits again, where they may now take longer or for ever."""
+        test = _running
+        if test is not None and test.scope.settings is not None:
+            if test.scope.settings.may_unbind(statement):
+                self._bind(cursor.connection, "local" in statement.lower().split())
+
+    def _bind(self, dbapi: Any, transaction: bool = False) -> None:
+        test = _running
+        if test is None or test.scope.settings is None:
+            return
+        if _compat.transaction_status(dbapi) not in (_compat.IDLE, _compat.IN_TRANSACTION):
+            return
+        autocommit = _compat.transaction_status(dbapi) == _compat.IDLE
+        before = _compat.set_autocommit(dbapi) if autocommit else None
+        cursor = _compat.plain_cursor(dbapi)
+        cursor.execute(test.scope.settings.bound(test.scope.milliseconds, transaction))
+        cursor.close()
+        if before is not None:
+            _compat.set_autocommit(dbapi, before)
+
+
+_BOUND = _Bound()
+
+
+def _is_pooled() -> bool:
+    """Tell whether a pool is making the connection; it is settled when it is checked out."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("sqlalchemy.pool"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _executing(context: Any, statement: str) -> None:
