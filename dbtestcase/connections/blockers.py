@@ -193,7 +193,10 @@ def _reason(
     """
     statement = statement.lower()
     full = is_full(error)
-    if not full and (not is_lock_timeout(error) or "nowait" in statement):
+    waited = is_lock_timeout(error) or (
+        _compat.sqlstate(error) == STATEMENT_TIMEOUT and bounds.was_cancelled(dbapi)
+    )
+    if not full and (not waited or "nowait" in statement):
         return None
     fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
@@ -215,7 +218,7 @@ class _Raw(drivers.Subscriber):
     def failed(self, cursor: Any, error: BaseException) -> None:
         """Have the driver's error say who has the lock; it becomes of another class as well."""
         test = running()
-        if test is None or not is_lock_timeout(error) or isinstance(error, BlockedDatabaseError):
+        if test is None or _compat.sqlstate(error) not in (LOCK_TIMEOUT, STATEMENT_TIMEOUT):
             return
         sent, last = _compat.sent_text(cursor), str(error).strip()
         text = _reason(test, error, sent, cursor.connection, None, last)

@@ -163,9 +163,18 @@ class _Places(drivers.Subscriber):
     def opened(self, dbapi: Any) -> None:
         """Remember where a connection was made."""
         setattr(dbapi, _MADE, Place())
+        key = id(dbapi)
+        _all[key] = weakref.ref(dbapi, lambda _: _all.pop(key, None))
 
 
 _PLACES = _Places()
+_all: Dict[int, Any] = {}  # weak references to the connections of drivers, by their ids
+
+
+def made() -> List[Any]:
+    """Return the connections of watched drivers, pooled or not: for another thread."""
+    found = [reference() for reference in list(_all.values())]
+    return [dbapi for dbapi in found if dbapi is not None]
 
 
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:

@@ -113,6 +113,8 @@ def begin_test(
     drivers.watch()  # one may have been imported since the test before
     if controls and bounds.resting.is_set():
         bounds.watch_answers(running)
+    if controls:
+        bounds.hear_signals()
     wanted, controls = list(engines), controls or {}
     scope, given = _end_running(), (wanted, lock_timeout, controls)
     if scope is None or (scope.engines, scope.lock_timeout, scope.controls) != given:
@@ -135,6 +137,7 @@ def end_test() -> None:
     if scope is not None:
         scope.release()
     bounds.unbind_at_start()
+    bounds.leave_signals()
 
 
 def _end_running() -> Optional[Scope]:
