@@ -163,6 +163,7 @@ class MockedTime(support.Outcomes):
         book = None
 
         def writes(self: Any) -> None:
+            self.engine.dispose()
             with mock.patch("time.time"):
                 for _ in range(3):
                     self.session.execute(book.insert())

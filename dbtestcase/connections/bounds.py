@@ -136,6 +136,8 @@ _TO_CONNECT = 2  # seconds
 _PAUSE = 1.0  # seconds between two looks
 
 _thread: Any = None
+# Where that thread hears of signals: the end that is read, and the other.
+_wire: Optional[Tuple[socket.socket, socket.socket]] = None
 _waiting: Dict[int, Tuple[Any, float]] = {}  # by id: the driver's connection, and since when
 _cut: List[Any] = []  # what was cut off
 _cancelled: List[Any] = []  # what waited for a lock for too long a time, until that is asked
@@ -272,7 +274,6 @@ def _asked_about(test: Any, overdue: List[Tuple[Any, float]]) -> List[Tuple[Any,
 # Python handles a signal once a driver written in C has returned, which it does when the server has
 # answered. But it tells at once, by a byte in a file, that there was one.
 # https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
-_wire: Optional[Tuple[socket.socket, socket.socket]] = None  # the end that is read, and the other
 _AT_ONCE, _IN_TIME = 0.05, 0.5  # seconds to end a wait: by itself, after it was cancelled
 
 

@@ -240,6 +240,7 @@ def _throw_away(record: Any) -> None:
 
 def _made(dbapi: Any, record: Any) -> None:
     """Know with which bound a pooled connection was made: it keeps that until it is closed."""
+    _compat.repair_start(record)
     milliseconds = bounds.bound()
     if milliseconds:
         session = record.info[_INFO] = _Session()
@@ -280,7 +281,6 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         scope.guard(pool)
     if session is None:
         session = record.info[_INFO] = _Session()
-        _compat.repair_start(record)
     test.used[id(record)] = _settled[id(record)] = record
     if session.name != test.label and _compat.transaction_status(dbapi) == _compat.IDLE:
         _settle(dbapi, session, test)
