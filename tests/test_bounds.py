@@ -129,7 +129,8 @@ class Raw(Shop):
     def test_what_it_sets_where_nobody_sees_it(self) -> None:
         raw, began = self.connect(), time.monotonic()
         hidden = "SELECT set_config('lock_timeout', '0', false)"
-        with another_process(self.url, "LOCK TABLE child"):
+        ends = "SET idle_in_transaction_session_timeout = '20s'"  # by itself, should ours not
+        with another_process(self.url, ends, "COMMIT", "BEGIN", "LOCK TABLE child"):
             raw.cursor().execute(hidden)
             with self.assertRaisesRegex(BlockedDatabaseError, 'holds "child"'):
                 raw.cursor().execute("SELECT * FROM child")

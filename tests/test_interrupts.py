@@ -72,10 +72,12 @@ class Interrupts(unittest.TestCase):
                 stream.close()
 
     def await_line(self, process: Any, line: str) -> None:
+        said = []
         for each in process.stderr:
+            said.append(each)
             if each.strip().endswith(line):
                 return
-        self.fail("the run has ended before it said: " + line)
+        self.fail("the run has ended before it said: %s\n%s" % (line, "".join(said)))
 
     def assertEnds(self, process: Any, line: str = "") -> str:
         """Have it wait a while, then interrupt it; it ends by that, or says a line, and soon."""
@@ -131,10 +133,11 @@ class Interrupts(unittest.TestCase):
     def test_a_claim(self) -> None:
         plain = support.postgresql_url("waiting_taken")
         url = _compat.url_text(_compat.url_with(plain, drivername="postgresql+" + self.driver))
-        with self.started("nothing", url=url) as first, self.started("lock", url=url) as second:
+        with self.started("nothing", url=url) as first:
             self.await_line(first, "has it")
-            time.sleep(1.0)
-            self.assertEnds(second)
+            with self.started("claim", url=url) as second:
+                self.await_line(second, "begins")
+                self.assertEnds(second)
 
     def test_a_handler_of_the_suites_own_gets_it_and_nothing_ends(self) -> None:
         with self.started("handler") as process:

@@ -33,6 +33,12 @@ class WaitingTest(DatabaseTestCase):
     lock_timeout = 20.0
     allowed_databases = ("waiting_taken",)
 
+    @classmethod
+    def setUpClass(cls):
+        if WAITING_FOR == "claim":
+            say("begins")
+        super().setUpClass()
+
     def create_tables(self):
         super().create_tables()
         if WAITING_FOR == "tables":
