@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import Any, Dict, List, Optional, Tuple
 from weakref import WeakKeyDictionary
@@ -35,7 +34,7 @@ class Place:
         self.test = where.current_test()
         self.lines = where.user_lines(_LINES)
         self.thread = threading.current_thread()
-        self.since = time.monotonic()
+        self.since = where.now()
 
     @property
     def elsewhere(self) -> bool:
@@ -173,11 +172,14 @@ class _Places(drivers.Subscriber):
             setattr(dbapi, _MADE, Place())
         except AttributeError:
             _made[dbapi] = Place()
+        key = id(dbapi)
+        _all[key] = weakref.ref(dbapi, lambda _: _all.pop(key, None))
 
 
 _PLACES = _Places()
 # Of connections that take no attributes.
 _made: "WeakKeyDictionary[Any, Place]" = WeakKeyDictionary()
+_all: Dict[int, Any] = {}  # weak references to the connections of drivers, by their ids
 
 
 def made_at(dbapi: Any) -> Optional[Place]:
@@ -186,10 +188,16 @@ def made_at(dbapi: Any) -> Optional[Place]:
     return place
 
 
+def made() -> List[Any]:
+    """Return the connections of watched drivers, pooled or not: for another thread."""
+    found = [reference() for reference in list(_all.values())]
+    return [dbapi for dbapi in found if dbapi is not None]
+
+
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     """Return the place of something that is used past SQLAlchemy: known by the time alone.
 
-    :param since: a time of ``time.monotonic()`` at which it was last at work.
+    :param since: a time of ``where.now()`` at which it was last at work.
     :param dbapi: the driver's connection; where the test that used it last made it, that place.
     """
     place = Place()

@@ -47,7 +47,7 @@ def is_ended_elsewhere(fairy: Any) -> bool:
 def end(checkout: checkouts.Checkout, deadline: float) -> bool:
     """End a connection that somebody has checked out; tell whether he had it still.
 
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     """
     fairy, dbapi = checkout.fairy(), checkout.dbapi
     if fairy is None or not checkout.open:

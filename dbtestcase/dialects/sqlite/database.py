@@ -11,7 +11,6 @@ import os
 import shlex
 import sqlite3
 import tempfile
-import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ... import _compat, where
@@ -270,12 +269,12 @@ class SQLite(Dialect):
         # Nothing tells who has the file locked, but whoever has committed since is somebody else.
         about, version = ("locked", self.identity.key), self._version(connection)
         earlier = reported.earlier(about, version)
-        deadline = time.monotonic() + (0 if earlier else self.lock_timeout)
+        deadline = where.now() + (0 if earlier else self.lock_timeout)
         test = where.current_test() or "a class"
 
         def give_up(status: int, remaining: int, total: int) -> None:
             # The driver would try for ever while somebody else has the file locked.
-            if status in _LOCKED and time.monotonic() > deadline:
+            if status in _LOCKED and where.now() > deadline:
                 if earlier:
                     text = _STILL_LOCKED % (self.identity.name, test)
                     raise brief(BlockedDatabaseError, text, earlier)

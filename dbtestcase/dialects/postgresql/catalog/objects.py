@@ -345,7 +345,7 @@ def restore_properties(control: Control, recorded: Properties) -> List[str]:
         they name may be gone, too.
     """
     needed = _needed(control, recorded)
-    while needed:
+    for _ in range(len(needed)):  # some succeed after others alone
         for statement in needed:
             with contextlib.suppress(Exception):  # what is still needed afterwards tells
                 control.execute(statement)
