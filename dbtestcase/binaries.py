@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import _compat
@@ -205,16 +206,40 @@ def _try(directory: str, account: Optional[Account]) -> Tuple[Optional[Binaries]
 def _output(command: List[str], account: Optional[Account]) -> str:
     """Return what a program prints, an empty text where it cannot run."""
     try:
-        finished: "subprocess.CompletedProcess[str]" = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True,
-            timeout=10,
-            check=True,
-            **run_options(account),
-        )
+        finished = run(command, 10.0, stdin=subprocess.DEVNULL, **run_options(account))
     except (OSError, subprocess.SubprocessError):
         return ""
-    return finished.stdout.strip()
+    return finished.stdout.strip() if finished.returncode == 0 else ""
+
+
+def run(command: List[str], seconds: float, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a program and return what it prints, as text.
+
+    :param seconds: how long it may take. Those of ``subprocess`` do not pass where a test has
+        stopped the clocks.
+    :param options: further ones of ``subprocess.Popen``.
+    :raises subprocess.TimeoutExpired: if it takes longer; it is killed.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, universal_newlines=True, **options
+    ) as process:
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
+    if late.is_set():
+        raise subprocess.TimeoutExpired(command, seconds)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

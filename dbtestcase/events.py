@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
+from threading import Timer
 from typing import Any, ContextManager, Iterator, List, Optional
 
 #: What takes time: a whole test, making the database ready for a test or a class, leaving it.
@@ -99,7 +99,7 @@ def slow_work(description: str) -> Iterator[None]:
 
     :param description: what is being done, as ``making 500 tables``.
     """
-    timer = threading.Timer(QUIET_SECONDS, _say_at_work, (description,))
+    timer = Timer(QUIET_SECONDS, _say_at_work, (description,))
     timer.daemon = True
     timer.start()
     try:

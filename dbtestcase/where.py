@@ -1,6 +1,7 @@
-"""Knows which test runs, which line of the user's own code is at work, and what the user has set.
+"""Knows which test runs, which line of the user's code is at work, what the user has set, the time.
 
-The line is the innermost one on the stack that is neither a library's nor the runner's.
+The line is the innermost one on the stack that is neither a library's nor the runner's. The time is
+the real one, whatever the test has made of its clocks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sysconfig
 import time
 import unittest
 from types import FrameType
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 _LIBRARY, _USER, _RUNNER = 1, 2, 3
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -48,13 +49,13 @@ def set_current_test(name: Optional[str]) -> None:
     global _test
     _test = name
     if name:
-        _began.append((time.monotonic(), name))
+        _began.append((now(), name))
 
 
 def test_at(moment: float) -> Optional[str]:
     """Return the name of the test that ran, or had run last, at a moment.
 
-    :param moment: a time of ``time.monotonic()``.
+    :param moment: a time of :func:`now`.
     """
     for began, name in reversed(_began):
         if began <= moment:
@@ -190,3 +191,35 @@ def setting(variable: str) -> str:
 def is_on(variable: str) -> bool:
     """Tell whether an environment variable turns something on: it is set, and not to ``0``."""
     return setting(variable) not in ("", "0")
+
+
+# --- the time, whatever a test has made of its clocks -------------------------------------------
+
+# Tests replace functions of the module "time" there, and freezegun in every module that has one as
+# an attribute; so they are kept within others from the beginning. freezegun leaves the clocks of
+# the system alone, also for who imports this while its time stands still.
+_HAS_CLOCKS = hasattr(time, "clock_gettime")
+
+#: Return the seconds of a clock that only goes on, for deadlines and durations.
+now: Callable[[], float] = (
+    functools.partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    if _HAS_CLOCKS
+    else functools.partial(time.monotonic)
+)
+
+#: Wait for some seconds.
+pause: Callable[[float], None] = functools.partial(time.sleep)
+
+_time: Callable[[], float] = (
+    functools.partial(time.clock_gettime, time.CLOCK_REALTIME)
+    if _HAS_CLOCKS
+    else functools.partial(time.time)
+)
+
+
+def wall() -> float:
+    """Return the real time, in seconds since 1970."""
+    # time-machine changes the C functions themselves, and says how to come by the real time.
+    hatch: Any = getattr(sys.modules.get("time_machine"), "escape_hatch", None)
+    travelling = hatch is not None and hatch.is_travelling()
+    return float(hatch.time.time()) if travelling else _time()

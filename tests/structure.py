@@ -224,6 +224,24 @@ def versions_outside(package):
     return _outside(package, "_compat", lambda text: VERSION.findall(text))
 
 
+def clocks_outside(package):
+    """The time is asked and waited for in ``where.py`` alone: tests stop and mock other clocks."""
+    return _outside(
+        package,
+        "where.py",
+        lambda text: [
+            name
+            for node, _ in import_statements(tree_of(text))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module] * (not node.level)
+            )
+            if name == "time"
+        ],
+    )
+
+
 def sql_outside(package):
     """SQL is in ``dialects/`` alone."""
     return _outside(

@@ -85,6 +85,54 @@ class ContextTest(ClassAndContext):
         self.assertPasses(Case)
         self.assertLeft()
 
+    def test_contexts_whose_pop_does_nothing_are_taken_out(self):
+        def stuck(context):
+            kind = type(context)
+            context.__class__ = type("Stuck", (kind,), {"pop": lambda self, exc=None: None})
+            context.push()
+
+        for push in (True, False):
+
+            class Case(self.base(push_app_context=push)):
+                def test_one(self):
+                    stuck(self.app.app_context())
+
+                def test_two(self):
+                    stuck(self.app.test_request_context("/"))
+
+                def test_three(self):
+                    stuck(self.app.app_context())
+                    stuck(self.app.test_request_context("/"))
+                    self.app.app_context().push()
+
+                def test_zero(self):
+                    self.assertEqual(flask.has_app_context(), self.push_app_context)
+                    self.assertFalse(flask.request)
+
+            with self.subTest(push):
+                self.assertPasses(Case)
+                self.assertLeft()
+
+    def test_a_context_that_pushes_another_one_whenever_it_is_popped(self):
+        app = self.app
+
+        class Case(self.base()):
+            def test_one(self):
+                context = app.app_context()
+                kind = type(context)
+
+                def pop(context, exc=None):
+                    kind.pop(context, exc)
+                    again = app.app_context()
+                    again.__class__ = type("Again", (kind,), {"pop": pop})
+                    again.push()
+
+                context.__class__ = type("Again", (kind,), {"pop": pop})
+                context.push()
+
+        self.assertPasses(Case)
+        self.assertLeft()
+
     def test_a_context_that_was_there_before_the_class_stays(self):
         class Case(self.base()):
             def test_one(self):

@@ -161,7 +161,7 @@ class ServeTest(PrivateCase):
 
     def test_the_url_goes_to_the_stream_that_is_given(self) -> None:
         stream = io.StringIO()
-        with mock.patch("time.sleep", side_effect=KeyboardInterrupt):
+        with mock.patch("dbtestcase.where.pause", side_effect=KeyboardInterrupt):
             with mock.patch("dbtestcase.server.temporary.stop_servers") as stop:
                 self.assertEqual(serve(stream), 0)
         self.assertEqual(stream.getvalue(), temporary_postgresql() + "\n")

@@ -39,6 +39,7 @@ RULES_OF_PACKAGES = (
     structure.events_importing,
     structure.private_names,
     structure.versions_outside,
+    structure.clocks_outside,
     structure.sql_outside,
     structure.optional_libraries,
     structure.errors_outside,
@@ -89,6 +90,9 @@ class StructureTest(unittest.TestCase):
 
     def test_versions_are_looked_at_in_compat_alone(self):
         self.assertHeld(structure.versions_outside)
+
+    def test_the_time_is_asked_in_one_place_alone(self):
+        self.assertHeld(structure.clocks_outside)
 
     def test_sql_stands_in_the_dialects_alone(self):
         self.assertHeld(structure.sql_outside)
@@ -309,6 +313,13 @@ class PlantedTest(unittest.TestCase):
     def test_a_look_at_a_version_is_found(self):
         planted = {"where.py": "import sys\nNEW = sys.version_info >= (3, 8)\n"}
         self.assertFound(structure.versions_outside, planted, "where.py: version_info")
+
+    def test_a_clock_is_found(self):
+        for text in ("import os, time\n", "def f():\n    from time import sleep\n"):
+            with self.subTest(text):
+                self.assertFound(structure.clocks_outside, {"events.py": text}, "events.py: time")
+        planted = {"where.py": "import time\n", "events.py": "from .where import time\n"}
+        self.assertFound(structure.clocks_outside, planted)
 
     def test_sql_is_found(self):
         text = (

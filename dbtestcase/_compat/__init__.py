@@ -6,7 +6,8 @@ There is one file for each library. What is public in one of them is a name of t
 - ``python.py``: unittest, exceptions, processes
 - ``drivers.py``: the connections of psycopg2, psycopg 3, asyncpg and sqlite3
 - ``cursors.py``: their cursors, and what these and connections are given
-- ``sqlalchemy.py``: statements, connections, sessions, pools, URLs
+- ``sqlalchemy.py``: statements, connections, sessions, URLs
+- ``pools.py``: pools, and what they hand out
 - ``sessions.py``: what ORM sessions are bound to
 - ``flask.py``: Flask-SQLAlchemy in its versions, its Lite variant, the contexts of Flask
 - ``pairs.py``: versions that pip installs side by side and that do not work together
@@ -16,6 +17,7 @@ from .cursors import *  # noqa: F403
 from .drivers import *  # noqa: F403
 from .flask import *  # noqa: F403
 from .pairs import *  # noqa: F403
+from .pools import *  # noqa: F403
 from .python import *  # noqa: F403
 from .sessions import *  # noqa: F403
 from .sqlalchemy import *  # noqa: F403

@@ -145,22 +145,28 @@ def driver_connections() -> List[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)] if kinds else []
 
 
-# The server's answer when it has prepared; to a transaction that had failed it is ROLLBACK.
-_PREPARED = "PREPARE TRANSACTION"
-
-
-def sent_to_prepare(cursor: Any) -> Optional[str]:
-    """Return what a cursor sent last if that has prepared a transaction (2PC), else ``None``."""
+def command_status(cursor: Any) -> Any:
+    """Return the server's answer to what a cursor ran last, as text or bytes."""
     results = getattr(cursor, "_results", None)  # of psycopg 3
     if results is None:
-        if getattr(cursor, "statusmessage", None) != _PREPARED:
-            return None
-        sent = cursor.query
-    else:
-        if not results or results[-1].command_status != _PREPARED.encode():
-            return None
-        sent = getattr(cursor._query, "query", None)
+        return getattr(cursor, "statusmessage", None)
+    return results[-1].command_status if results else None
+
+
+def sent_text(cursor: Any) -> str:
+    """Return what a cursor sent last."""
+    sent = getattr(cursor, "query", None) or getattr(getattr(cursor, "_query", None), "query", None)
     return bytes(sent or b"").decode("utf-8", "replace")
+
+
+def is_asyncpg(dbapi: Any) -> bool:
+    """Tell whether a connection, adapted or not, is one of asyncpg's."""
+    return _is_asyncpg(driver_connection(dbapi))
+
+
+def start_options(dbapi: Any) -> str:
+    """Return the options with which the session of a PostgreSQL connection was started."""
+    return getattr(getattr(driver_connection(dbapi), "info", None), "options", None) or ""
 
 
 def keeps_what_it_sent(dbapi: Any) -> bool:

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 from sqlalchemy.sql.util import find_tables
 
+_MOST_PUSHED = 10000  # contexts, by one test
+
 
 def flask_sqlalchemy_of(app: Any) -> Any:
     """Return the Flask-SQLAlchemy object that an app is registered with, or ``None``.
@@ -178,6 +180,43 @@ def pop_context_left_open() -> None:
         stack = request._implicit_app_ctx_stack
         brought = stack[-1] if stack else None
     (context if brought is not context else request).pop()
+
+
+def take_app_contexts_out(last: Any) -> None:
+    """Make an application context the one on top, without a ``pop()`` of those above it.
+
+    :param last: that context; ``None`` for no context at all.
+    """
+    _take_contexts_out("_cv_app", "_app_ctx_stack", last)
+
+
+def take_request_contexts_out(last: Any) -> None:
+    """Do the same with the contexts of requests."""
+    _take_contexts_out("_cv_request", "_request_ctx_stack", last)
+
+
+def _take_contexts_out(variable: str, stack: str, last: Any) -> None:
+    import flask.globals
+
+    known: Any = flask.globals
+    current = getattr(known, variable, None)
+    contexts: Any = getattr(known, stack, None)
+    for _ in range(_MOST_PUSHED):
+        if current is None:
+            if contexts.top in (last, None):
+                return
+            contexts.pop()
+        else:
+            context = current.get(None)
+            if context in (last, None):
+                return
+            current.reset(_token_of(context))
+
+
+def _token_of(context: Any) -> Any:
+    """Take out what sets a context's variable back to what it was before the context."""
+    token = context._cv_tokens.pop()
+    return token[0] if isinstance(token, tuple) else token
 
 
 def current_request_context() -> Any:

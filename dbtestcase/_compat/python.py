@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.util
 import os
 import sys
@@ -67,6 +68,20 @@ def in_place_of(error: Any, kind: type, text: str) -> Any:
     made.args = error.args
     vars(made).update(vars(error))
     return made
+
+
+def become(error: BaseException, kind: type, text: str) -> None:
+    """Have an error, while it is raised, be of another kind as well, with its text.
+
+    All that its driver has put in it stays; it pickles as the other kind.
+    """
+    members = {
+        "__module__": kind.__module__,
+        "__str__": lambda self: text,
+        "__reduce__": lambda self: (kind, (text,)),
+    }
+    with contextlib.suppress(TypeError):  # of a class written in C whose objects have another shape
+        error.__class__ = type(kind.__name__, (kind, type(error)), members)
 
 
 def add_text(error: BaseException, text: str) -> None:

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import functools
-import time
 from typing import Any, Callable, ContextManager, Dict, List
 
+from .. import where
 from ..connections import describe_backend, describe_prepared, lock_holders
 from ..contracts import Backend, Prepared
 from ..errors import DatabaseTestCaseError, ServerError
@@ -73,7 +74,7 @@ def _watch(places: Places, output: Output, as_json: bool) -> int:
             if _lasting(found) != before:
                 before = _lasting(found)
                 _show_again(output, found, as_json)
-            time.sleep(PAUSE)
+            where.pause(PAUSE)
     return DONE
 
 
@@ -111,7 +112,7 @@ def _lasting(found: Any) -> Any:
 
 def _show_again(output: Output, found: Any, as_json: bool) -> None:
     if not as_json:
-        output.line(time.strftime("%H:%M:%S"))
+        output.line(datetime.datetime.now().strftime("%H:%M:%S"))
     if isinstance(found, list):
         _show(output, found, as_json, indent=None)
     elif as_json:

@@ -12,12 +12,11 @@ import contextlib
 import os
 import re
 import sys
-import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import sqlalchemy as sa
 
-from .. import _compat, dialects
+from .. import _compat, dialects, where
 from ..connections import duration
 from ..contracts import Administration
 from ..databases import Run, is_test_name, last_run, runs, unreachable
@@ -240,7 +239,7 @@ def found() -> Iterator[List[Place]]:
 def _of_runs() -> List[_Source]:
     sources = []
     for run in runs():
-        since = duration(time.time() - run.since)
+        since = duration(where.wall() - run.since)
         sources += _of_run(run, "run %d in %s, for %s" % (run.pid, run.folder, since))
     return sources
 
@@ -249,7 +248,7 @@ def _of_last_run() -> List[_Source]:
     run = last_run()
     if run is None or run.ended is None:
         return []
-    ago = duration(time.time() - run.ended)
+    ago = duration(where.wall() - run.ended)
     return _of_run(run, "no run is going on; the last one, in %s, ended %s ago" % (run.folder, ago))
 
 

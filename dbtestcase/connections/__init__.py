@@ -2,19 +2,21 @@
 
 From the drivers upwards; a file imports none that is named below it:
 
-- ``statements.py`` reads what a statement does; ``queries.py`` tells which ones engines run;
+- ``statements.py`` reads what a statement does, ``functions.py`` what a function may leave;
+  ``queries.py`` tells which ones engines run;
 - ``leading.py`` leads connections to another database than the one that they ask for;
 - ``observers.py`` says what sees the statements of a connection, ``cursors.py`` opens cursors that
   are observed;
 - ``drivers.py`` watches the connections and cursors of drivers, a section for each of these;
 - ``checkouts.py`` knows where connections are made, and who has them out of their pools;
 - ``twophase.py`` knows what this process prepared (2PC), and ends it;
-- ``bounds.py`` ends waits that nothing else would end;
+- ``bounds.py`` bounds what is connected from its start, and ends waits that nothing else would;
 - ``describe.py`` describes who holds what, in the lines of an error;
 - ``settling.py`` gives the connections of a test its name and a bound on their waits, and throws
   away the sessions that it changed;
+- ``unpooled.py`` bounds the waits of what is connected past SQLAlchemy;
 - ``ending.py`` ends what threads and event loops would go on with in the next test;
-- ``leftovers.py`` gives back what a test left open, and says what it was;
+- ``leaks.py`` describes what a test left open, ``leftovers.py`` gives it back;
 - ``blockers.py`` waits until nobody is in the way of a reset, and names who is;
 - ``process.py`` starts all of it, and has a forked process leave its connections to its parent.
 
@@ -24,6 +26,7 @@ it calls :func:`end_test`.
 """
 
 from .blockers import blocked, ensure_free, ensure_threads_over, is_full, is_lock_timeout
+from .bounds import started_bounded
 from .checkouts import forget, was_forked
 from .checkouts import opened as open_checkouts
 from .cursors import open_cursor
@@ -38,8 +41,10 @@ from .drivers import (
     stop_observing,
     watch_installed,
 )
+from .functions import Lasting, Left, read_function
 from .leading import astray, lead, leads, led, loaded_driver, server_restarted
-from .leftovers import Leak, free, leak_text, note_leaks, warn_of_leaks
+from .leaks import Leak, leak_text, note_leaks, warn_of_leaks
+from .leftovers import free
 from .observers import Observer
 from .process import watch
 from .queries import OWN_QUERY, QuerySubscriber
@@ -47,13 +52,10 @@ from .settling import begin_test, end_test, running
 from .statements import (
     ROW_WRITES,
     Kind,
-    Lasting,
-    Left,
     all_quoted,
     database_made_or_dropped,
     gets_past_read_only,
     is_plain_write,
-    read_function,
     row_verb,
 )
 from .statements import forbid as forbid_functions
@@ -108,6 +110,7 @@ __all__ = [
     "running",
     "savepoint_of",
     "server_restarted",
+    "started_bounded",
     "stop_observing",
     "warn_of_leaks",
     "was_forked",

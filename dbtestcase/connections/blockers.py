@@ -7,16 +7,15 @@ transaction that was named once is not waited for again: the next tests say so i
 
 from __future__ import annotations
 
-import time
 from typing import Any, Dict, Iterable, List, Optional
 
 import sqlalchemy as sa
 
-from .. import _compat
+from .. import _compat, where
 from ..contracts import ControlConnection
 from ..errors import BlockedDatabaseError, brief, reported
-from . import bounds, checkouts, describe, ending, leftovers
-from .leftovers import Leak
+from . import bounds, checkouts, describe, drivers, ending, leftovers
+from .leaks import Leak
 from .settling import Running, running
 
 LOCK_TIMEOUT, STATEMENT_TIMEOUT, DEADLOCK, FULL = "55P03", "57014", "40P01", "53300"
@@ -54,7 +53,7 @@ def ensure_free(
     :return: what had to be freed.
     :raises BlockedDatabaseError: if something is still in the way then; it names it.
     """
-    deadline = time.monotonic() + (lock_timeout if wait is None else wait)
+    deadline = where.now() + (lock_timeout if wait is None else wait)
     freed: List[Leak] = []
     unread: List[int] = []
     pause, late, fresh = _FIRST_PAUSE, False, True
@@ -82,9 +81,9 @@ def ensure_free(
                 for each in control.backends(pids)
                 if each.state == "active" and each.waits_for == "Client"
             ]
-            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+            where.pause(max(0.0, min(pause, deadline - where.now())))
             pause = min(_LONGEST_PAUSE, pause * 2)
-        late = time.monotonic() >= deadline  # to free may have taken long, and is seen by a look
+        late = where.now() >= deadline  # to free may have taken long, and is seen by a look
 
 
 def ensure_threads_over(
@@ -102,9 +101,9 @@ def ensure_threads_over(
     :return: what had to be ended.
     :raises BlockedDatabaseError: if a statement is still running then; it names it.
     """
-    deadline, freed, pause = time.monotonic() + lock_timeout, [], _FIRST_PAUSE
+    deadline, freed, pause = where.now() + lock_timeout, [], _FIRST_PAUSE
     while True:
-        late = time.monotonic() >= deadline
+        late = where.now() >= deadline
         leaks, pids = leftovers.free_threads(engines, control, deadline)
         freed += leaks
         if not pids:
@@ -113,7 +112,7 @@ def ensure_threads_over(
             fact = "the rollback waited %.1f s for a statement" % lock_timeout
             lines = describe.lines_about(control, pids, [])
             raise _cannot_clear(database_name, test_name, fact, lines)
-        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        where.pause(max(0.0, min(pause, deadline - where.now())))
         pause = min(_LONGEST_PAUSE, pause * 2)
 
 
@@ -169,6 +168,7 @@ def is_full(error: BaseException) -> bool:
 def watch() -> None:
     """Have a test's own statements that do not get a lock say who has it, from now on."""
     sa.event.listen(sa.engine.Engine, "handle_error", _explain, retval=True)
+    _RAW.subscribe()
 
 
 def _terminate(control: ControlConnection, pid: int) -> List[Leak]:
@@ -248,14 +248,34 @@ def _explain(context: Any) -> Optional[BaseException]:
     if bounds.was_cut(dbapi):
         text = "%s: %s\n%s" % (test.name, _NO_ANSWER, error)
         return _compat.in_place_of(error, BlockedDatabaseError, text)  # type: ignore[no-any-return]
-    statement = (context.statement or "").lower()
-    full = is_full(context.original_exception)
-    if not full and (not is_lock_timeout(context.original_exception) or "nowait" in statement):
+    original = context.original_exception
+    reason = _reason(test, original, context.statement or "", dbapi, context.engine, str(error))
+    if reason is None:
+        return None
+    return _compat.in_place_of(error, BlockedDatabaseError, reason)  # type: ignore[no-any-return]
+
+
+def _reason(
+    test: Running, error: BaseException, statement: str, dbapi: Any, engine: Any, last: str
+) -> Optional[str]:
+    """Return the words of an error after a lock or a connection that was not to be had.
+
+    :param error: the driver's.
+    :param engine: the engine whose control connection is asked, ``None`` for whichever.
+    :param last: the words of the error itself.
+    :return: ``None`` for an error of another kind.
+    """
+    statement = statement.lower()
+    full = is_full(error)
+    waited = is_lock_timeout(error) or (
+        _compat.sqlstate(error) == STATEMENT_TIMEOUT and bounds.was_cancelled(dbapi)
+    )
+    if not full and (not waited or "nowait" in statement):
         return None
     fact = "its statement waited %.1f s for a lock" % test.scope.lock_timeout
     lines = ["%s: %s." % (test.name, "the server has no connection left" if full else fact)]
     try:
-        control = _control_of(test, context.engine)
+        control = _control_of(test, engine)
         if full:
             found = describe.slots(control)
             found.append(describe.advice(found, full))
@@ -264,9 +284,24 @@ def _explain(context: Any) -> Optional[BaseException]:
             found = _lines_about_others(control, own, "advisory" in statement, test.name)
     except Exception:  # no control connection, or it is gone: less can be said
         found = [describe.advice([], full)]
-    lines += found + [str(error)]
-    named: BaseException = _compat.in_place_of(error, BlockedDatabaseError, "\n".join(lines))
-    return named
+    return "\n".join(lines + found + [last])
+
+
+class _Raw(drivers.Subscriber):
+    """Names the holder of the lock to a statement that was sent past SQLAlchemy, too."""
+
+    def failed(self, cursor: Any, error: BaseException) -> None:
+        """Have the driver's error say who has the lock; it becomes of another class as well."""
+        test = running()
+        if test is None or _compat.sqlstate(error) not in (LOCK_TIMEOUT, STATEMENT_TIMEOUT):
+            return
+        sent, last = _compat.sent_text(cursor), str(error).strip()
+        text = _reason(test, error, sent, cursor.connection, None, last)
+        if text is not None:
+            _compat.become(error, BlockedDatabaseError, text)
+
+
+_RAW = _Raw()
 
 
 def _control_of(test: Running, engine: Any) -> Any:

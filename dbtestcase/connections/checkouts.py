@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import Any, Dict, List, Optional, Tuple
 from weakref import WeakKeyDictionary
@@ -34,7 +33,7 @@ class Place:
         self.test = where.current_test()
         self.lines = where.user_lines(_LINES)
         self.thread = threading.current_thread()
-        self.since = time.monotonic()
+        self.since = where.now()
 
     @property
     def elsewhere(self) -> bool:
@@ -185,17 +184,23 @@ def made_at(dbapi: Any) -> Optional[Place]:
 def in_use_elsewhere() -> List[Tuple[Any, Place]]:
     """Return the connections of threads that are in the middle of something, pooled or not."""
     found: List[Tuple[Any, Place]] = [(each.dbapi, each) for each in opened() if each.in_use]
-    for dbapi in [reference() for reference in _made.keyrefs()]:
-        place = _made.get(dbapi) if dbapi is not None else None
+    for dbapi in made():
+        place = _made.get(dbapi)
         if place is not None and place.in_use and of_dbapi(dbapi) is None:
             found.append((dbapi, place))
     return found
 
 
+def made() -> List[Any]:
+    """Return the connections of watched drivers, pooled or not: for another thread."""
+    found = [reference() for reference in _made.keyrefs()]
+    return [dbapi for dbapi in found if dbapi is not None]
+
+
 def used_last(since: Optional[float], dbapi: Any = None) -> Place:
     """Return the place of something that is used past SQLAlchemy: known by the time alone.
 
-    :param since: a time of ``time.monotonic()`` at which it was last at work.
+    :param since: a time of ``where.now()`` at which it was last at work.
     :param dbapi: the driver's connection; where the test that used it last made it, that place.
     """
     place = Place()

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import sys
 from typing import Any, Callable, Dict, Sequence
+
+import sqlalchemy as sa
 
 from .. import _compat
 from . import statements
-from .observers import Observer, tell_prepared
+from .observers import Observer, subscribers, tell_prepared
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_SQLALCHEMY = os.path.dirname(os.path.abspath(sa.__file__)) + os.sep
+_DRIVERS = ("psycopg2", "psycopg", "asyncpg")
 
 # Methods that run something; with what they are given where that is the statement itself.
 _WITH_STATEMENT = ("execute", "executemany", "stream", "copy", "copy_expert")
@@ -64,8 +72,8 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
         if observer is None:
             try:
                 result = method(cursor, *arguments, **options)
-            except Exception as error:
-                _explain(cursor.connection, error)
+            except BaseException as error:
+                _failed(cursor, error)
                 raise
         else:
             statement = arguments[0] if takes_statement and arguments else None
@@ -75,22 +83,54 @@ def _observed(method: Callable[..., Any], takes_statement: bool) -> Callable[...
                 result = method(cursor, *arguments, **options)
             except BaseException as error:
                 observer.failed(cursor, error)
-                _explain(cursor.connection, error)
+                _failed(cursor, error)
                 raise
             observer.ran(cursor)
-        sent = _compat.sent_to_prepare(cursor)
-        if sent is not None:
-            tell_prepared(statements.prepared_by(sent))
+        status = _compat.command_status(cursor)
+        if status in _NOTED:
+            _ran(cursor, status)
         return result
 
     return run
 
 
-def _explain(dbapi: Any, error: BaseException) -> None:
-    """Raise the error that says why a statement failed, if it is since its connection was ended."""
-    text = getattr(dbapi, "_dbtestcase_ended", None)
+def _failed(cursor: Any, error: BaseException) -> None:
+    """Tell that a statement failed, or raise the error that says that its connection was ended."""
+    if not isinstance(error, Exception):
+        return  # whoever interrupts the run, or cancels a task, gets his own
+    text = getattr(cursor.connection, "_dbtestcase_ended", None)
     if text is not None:
-        raise dbapi.OperationalError(text) from error
+        raise cursor.connection.OperationalError(text) from error
+    if not _caller().startswith((_PACKAGE, _SQLALCHEMY)):
+        for subscriber in subscribers:
+            subscriber.failed(cursor, error)
+
+
+# What the server answers where more than a transaction may be left.
+_PREPARED = ("PREPARE TRANSACTION", b"PREPARE TRANSACTION")  # to one that had failed: ROLLBACK
+_SET = ("SET", b"SET", "RESET", b"RESET", "DISCARD ALL", b"DISCARD ALL")
+_NOTED = frozenset(_PREPARED + _SET)
+
+
+def _ran(cursor: Any, status: Any) -> None:
+    """Tell that a statement ran after which more than a transaction may be left."""
+    sent = _compat.sent_text(cursor)
+    if status in _PREPARED:
+        tell_prepared(statements.prepared_by(sent))
+    elif not _caller().startswith(_PACKAGE):
+        for subscriber in subscribers:
+            subscriber.was_set(cursor, sent)
+
+
+def _caller() -> str:
+    """Return the file of the code that asked a driver to run something."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module != __name__ and module.split(".")[0] not in _DRIVERS:
+            return str(frame.f_code.co_filename)
+        frame = frame.f_back
+    return ""
 
 
 def _observed_async(method: Callable[..., Any], takes_statement: bool) -> Callable[..., Any]:
@@ -99,17 +139,21 @@ def _observed_async(method: Callable[..., Any], takes_statement: bool) -> Callab
     @functools.wraps(method)
     async def run(cursor: Any, *arguments: Any, **options: Any) -> Any:
         observer = cursor._dbtestcase_observer
-        if observer is None:
-            return await method(cursor, *arguments, **options)
         statement = arguments[0] if takes_statement and arguments else None
-        if not observer.before(cursor, name, statement, arguments):
+        if observer is not None and not observer.before(cursor, name, statement, arguments):
             return cursor
         try:
             result = await method(cursor, *arguments, **options)
         except BaseException as error:
-            observer.failed(cursor, error)
+            if observer is not None:
+                observer.failed(cursor, error)
+            _failed(cursor, error)
             raise
-        observer.ran(cursor)
+        if observer is not None:
+            observer.ran(cursor)
+        status = _compat.command_status(cursor)
+        if status in _NOTED:
+            _ran(cursor, status)
         return result
 
     return run

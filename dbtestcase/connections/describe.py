@@ -6,10 +6,9 @@ about this process from the checkouts.
 
 from __future__ import annotations
 
-import time
 from typing import Any, List, Optional, Tuple
 
-from .. import _compat
+from .. import _compat, where
 from ..contracts import Backend, ControlConnection, Prepared
 from ..errors import BlockedDatabaseError
 from . import checkouts, twophase
@@ -31,7 +30,7 @@ def duration(seconds: Optional[float]) -> str:
 def of_backend(backend: Backend, since: Optional[float] = None) -> List[str]:
     """Return the lines about one backend: who, since when, what it holds, what it ran.
 
-    :param since: where it is of this process, the time of ``time.monotonic()`` of its state.
+    :param since: where it is of this process, the time of ``where.now()`` of its state.
     """
     checkout = checkouts.of_pid(backend.pid)
     ours = checkout is not None or since is not None
@@ -77,7 +76,7 @@ def of_prepared(prepared: Prepared, place: Optional[checkouts.Place] = None) -> 
 def of_checkout(checkout: checkouts.Checkout) -> str:
     """Return who checked a connection out, on which line of the user's code."""
     return "checked out %s ago by %s" % (
-        duration(time.monotonic() - checkout.since),
+        duration(where.now() - checkout.since),
         _place(checkout),
     )
 
@@ -131,7 +130,7 @@ def _queue(control: ControlConnection, pids: List[int]) -> List[int]:
 def lines_about(control: ControlConnection, pids: List[int], gids: List[str]) -> List[str]:
     """Return the lines about backends, those that they wait for, and prepared transactions."""
     queue = _queue(control, pids)
-    now = time.monotonic()  # before asking: the next test has begun since then
+    now = where.now()  # before asking: the next test has begun since then
     named = control.backends(queue)
     ours = checkouts.our_pids()
     roots_first = sorted(named, key=lambda each: bool(each.blocked_by))

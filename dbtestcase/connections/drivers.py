@@ -4,8 +4,8 @@ Watched are psycopg2, psycopg (3) and, for an outer transaction, sqlite3; by fun
 that take note and else do what they did. Drivers' helpers written in C accept nothing but real
 connections and cursors, so what is handed out is of subclasses, never a wrapper. Whoever asks
 psycopg2 for a class of connections of his own gets it. Of those, of asyncpg's and of psycopg's for
-asyncio it is only known where they are made, unless an observer insists; connections that were open
-before are not watched either.
+asyncio it is only known where they are made, unless an observer insists, and of asyncpg's with what
+they are about to start; connections that were open before are not watched either.
 
 Who wants to know subscribes: where connections are made (checkouts.py), which transactions are
 prepared (twophase.py), what runs in a transaction (the ledger of PostgreSQL). The outer transaction
@@ -44,6 +44,18 @@ class Subscriber:
 
         https://www.postgresql.org/docs/current/sql-prepare-transaction.html
         """
+
+    def starting(self, settings: Dict[str, str]) -> None:
+        """Hear that a connection is about to be made, with these settings; add what is missing.
+
+        By drivers alone that do not look for any in the environment.
+        """
+
+    def was_set(self, cursor: Any, statement: str) -> None:
+        """Hear that a statement, which is none of ours, has changed settings of a session."""
+
+    def failed(self, cursor: Any, error: BaseException) -> None:
+        """Hear that a statement has failed with this error, one that SQLAlchemy does not know."""
 
     def subscribe(self) -> None:
         """Hear of every connection that is made from now on; harmless a second time."""
@@ -343,6 +355,11 @@ def _change_asyncpg(connect: Callable[..., Any]) -> Callable[..., Any]:
     def connected(**options: Any) -> Any:  # a coroutine; nothing else of these is watched
         if leading.leads:
             options = leading.led_options(options)
+        settings = dict(options.get("server_settings") or {})
+        for subscriber in subscribers:
+            subscriber.starting(settings)
+        if settings:
+            options = dict(options, server_settings=settings)
         return connect(**options)
 
     return connected

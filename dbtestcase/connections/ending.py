@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from typing import Any, List, Optional
 
 from .. import _compat, where
@@ -71,7 +70,7 @@ def _rollback_by_statement(dbapi: Any) -> None:
 def end(checkout: checkouts.Checkout, deadline: float) -> bool:
     """End a connection that somebody has checked out; tell whether he had it still.
 
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     """
     fairy, dbapi = checkout.fairy(), checkout.dbapi
     if fairy is None or not checkout.open:
@@ -109,12 +108,12 @@ def end_raw(dbapi: Any, place: checkouts.Place) -> None:
 
 def _ensure_gone(control: ControlConnection, pid: int) -> None:
     """Wait until a backend has ended; one that has just begun a statement looks only after it."""
-    deadline = time.monotonic() + _NOTICING
+    deadline = where.now() + _NOTICING
     while control.backends([pid]):
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             control.terminate(pid, _TERMINATING)
             return
-        time.sleep(_PAUSE)
+        where.pause(_PAUSE)
 
 
 def has_threads() -> bool:

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import time
-import warnings
-from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Deque, Iterable, List, Optional, Set, Tuple
 from weakref import WeakKeyDictionary
 
-from .. import _compat, events, where
+from .. import _compat, where
 from ..contracts import ControlConnection, InTheWay
 from . import checkouts, drivers, ending, settling, twophase
 from .bounds import cut_off_at, ends_in_time
-from .describe import duration
+from .leaks import Leak, leak_at
 
 _BOUND = 5.0  # seconds that giving back may take, where nothing else is said
 _KEPT = 8  # raw connections that their owners may go on using after the test that left them
@@ -31,79 +29,6 @@ _left_to_owners: Deque[Any] = collections.deque()
 _inherited: List[Any] = []
 # By the control connection: backends that have read tables, known to be of other processes.
 _others: "WeakKeyDictionary[Any, Set[int]]" = WeakKeyDictionary()
-
-# --- what is said of it ---------------------------------------------------------------------------
-
-
-class Leak(NamedTuple):
-    """Something that a test left open; ``str()`` is a line about it."""
-
-    kind: str  # "session", "connection", "raw connection", "prepared transaction", "backend"
-    test: Optional[str]
-    file: Optional[str]
-    line: int
-    function: str
-    thread: str
-    pid: Optional[int]
-    seconds: float
-    freed: bool = True
-
-    def __str__(self) -> str:
-        place = (
-            " at %s:%d in %s" % (where.short_path(self.file), self.line, self.function)
-            if self.file
-            else ""
-        )
-        thread = "" if self.thread == "MainThread" else ', thread "%s"' % self.thread
-        backend = ", backend %d" % self.pid if self.pid else ""
-        return "%s left a %s open%s (%s%s%s)%s" % (
-            self.test or "something outside of any test",
-            self.kind,
-            place,
-            duration(self.seconds),
-            thread,
-            backend,
-            "" if self.freed else ", and it is still at work",
-        )
-
-
-def _leak_at(place: checkouts.Place, kind: str, pid: Optional[int], freed: bool = True) -> Leak:
-    line = place.lines[0] if place.lines else None
-    return Leak(
-        kind,
-        place.test,
-        line.filename if line else None,
-        line.lineno if line else 0,
-        line.function if line else "",
-        place.thread.name,
-        pid,
-        time.monotonic() - place.since,
-        freed,
-    )
-
-
-def note_leaks(leaks: Iterable[Leak]) -> None:
-    """Have the report of the run tell about the leaks."""
-    for leak in leaks:
-        events.note(events.LEFT_OPEN, leak=leak)
-
-
-def warn_of_leaks(leaks: Iterable[Leak]) -> None:
-    """Give a ``ResourceWarning`` for each leak, at the line of the user's code that opened it."""
-    for leak in leaks:
-        events.note(events.LEFT_OPEN, leak=leak)
-        warnings.warn_explicit(str(leak), ResourceWarning, leak.file or "sys", leak.line or 1)
-
-
-def leak_text(leaks: Iterable[Leak]) -> str:
-    """Return the text with which a test fails that may not leave anything open."""
-    lines = ["left open at the end of the test:"]
-    lines += ["  " + str(leak) for leak in leaks]
-    lines.append(
-        '  Close them in the test, or in a clean-up; leaks = "error" makes them its failure.'
-    )
-    return "\n".join(lines)
-
 
 # --- what is known by its session or its checkout ------------------------------------------------
 
@@ -118,13 +43,13 @@ def free(
 
     :param engines: the engines of the test.
     :param scoped_sessions: its scoped sessions; their registries are empty afterwards.
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     :return: what had to be given back, and what could not be since a thread is at work on it.
     """
     registered = {each: _compat.registered_sessions(each) for each in scoped_sessions}
     if not any(registered.values()) and not checkouts.opened():
         return []
-    freeing = _Freeing(engines, deadline or time.monotonic() + _BOUND)
+    freeing = _Freeing(engines, deadline or where.now() + _BOUND)
     for scoped, found in registered.items():
         for scope, session in found.items():
             if freeing.close_session(session):
@@ -145,7 +70,7 @@ def free_threads(
 
     :param engines: the engines of the test, which may share one connection.
     :param control: the control connection on their database.
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     """
     if not ending.has_threads():
         return [], []
@@ -175,11 +100,11 @@ def free_blocking(
     :param pids: the backends that are in the way.
     :param gids: the names of prepared transactions that are.
     :param unread: backends whose streams were unread at two looks, which are closed.
-    :param deadline: the time of ``time.monotonic()`` until which it may take.
+    :param deadline: the time of ``where.now()`` until which it may take.
     """
     freed = take_back(pids, unread, deadline, control)
     places = twophase.end(control, gids) if gids else []
-    return freed + [_leak_at(place, "prepared transaction", None) for place in places]
+    return freed + [leak_at(place, "prepared transaction", None) for place in places]
 
 
 def free_idle(control: ControlConnection, found: InTheWay, deadline: float) -> List[Leak]:
@@ -213,14 +138,14 @@ def take_back(
     :param pids: the backends that are in the way.
     :param unread: those that wait for this process to read a result, as when a stream or a
         pipeline was left half-way: closing is the only way to end them.
-    :param deadline: a time of ``time.monotonic()`` until which a rollback may take.
+    :param deadline: a time of ``where.now()`` until which a rollback may take.
     :param control: what tells when a backend was last at work, and so which test left it.
     :param checked_out: whether those that somebody has out of a pool are meant, too.
     """
     wanted, unread = set(pids), set(unread)
     if not wanted or checkouts.was_forked():
         return []
-    freeing = _Freeing((), deadline or time.monotonic() + _BOUND)
+    freeing = _Freeing((), deadline or where.now() + _BOUND)
     for dbapi in _compat.driver_connections():
         pid = _compat.backend_pid(dbapi)
         if pid not in wanted or drivers.is_ended(dbapi):
@@ -232,7 +157,7 @@ def take_back(
         if checkout is not None and not busy:
             freeing.give_back(checkout)
             continue
-        now = time.monotonic()  # before asking, lest it is the next test that is taken for it
+        now = where.now()  # before asking, lest it is the next test that is taken for it
         backends = control.backends([pid]) if control is not None and checkout is None else []
         since = now - (backends[0].seconds or 0) if backends else None
         place = checkout or checkouts.used_last(since, dbapi)
@@ -330,7 +255,7 @@ class _Freeing:
             if place.reported:
                 return
             place.reported = True
-        self.leaks.append(_leak_at(place, kind, pid, freed))
+        self.leaks.append(leak_at(place, kind, pid, freed))
 
     def _is_busy(self, checkout: checkouts.Checkout) -> bool:
         """Tell whether a statement is running on a connection: rolling back would wait for it."""

@@ -13,7 +13,7 @@ import os
 from typing import Any, List
 
 from .. import _compat
-from . import blockers, checkouts, ending, leftovers, settling, twophase
+from . import blockers, checkouts, ending, leftovers, settling, twophase, unpooled
 
 _MOST_NESTED = 100
 
@@ -32,6 +32,7 @@ def watch() -> None:
         _watching = True
         checkouts.watch()
         twophase.watch()
+        unpooled.watch()
         settling.watch()
         blockers.watch()
 

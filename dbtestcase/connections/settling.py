@@ -113,7 +113,8 @@ def begin_test(
 
     Holds for connections checked out from now until :func:`end_test`, of these engines and of
     others on the same databases, and costs each connection one round trip a test. What a class
-    does between its tests is held to the same, under the name of the class.
+    does between its tests is held to the same, under the name of the class. The bound holds on
+    whatever is connected meanwhile, also past SQLAlchemy, elsewhere, and by child processes.
 
     :param engines: the engines of the test.
     :param name: its name, as ``OrderTest.test_total``.
@@ -124,6 +125,8 @@ def begin_test(
     drivers.watch()  # one may have been imported since the test before
     if controls and bounds.resting.is_set():
         bounds.watch_answers(running)
+    if controls:
+        bounds.hear_signals()
     wanted, controls = list(engines), controls or {}
     scope, given = _end_running(), (wanted, lock_timeout, controls)
     if scope is None or (scope.engines, scope.lock_timeout, scope.controls) != given:
@@ -131,6 +134,7 @@ def begin_test(
             scope.release()
         scope = Scope(wanted, lock_timeout, controls)
     _running = Running(scope, name)
+    bounds.bind_at_start(scope.milliseconds, scope.controls)
     for engine in wanted:
         if _GUARD not in vars(engine.pool):
             scope.guard(engine.pool)
@@ -146,6 +150,8 @@ def end_test() -> None:
     Those that it did not change are set back when they are checked out the next time.
     """
     scope = _end_running()
+    bounds.unbind_at_start()
+    bounds.leave_signals()
     if scope is None:
         return
     scope.release()
@@ -201,9 +207,21 @@ def _end_running() -> Optional[Scope]:
 class _Session:
     """What a connection's session was set to, and whether a test did something lasting to it."""
 
-    __slots__ = ("name", "before", "milliseconds", "reported", "spoiled_by", "settings", "left")
+    __slots__ = (
+        "name",
+        "before",
+        "milliseconds",
+        "reported",
+        "spoiled_by",
+        "settings",
+        "left",
+        "made_under",
+        "started",
+    )
 
     def __init__(self) -> None:
+        self.made_under = bounds.bound()  # milliseconds; 0 for no bound, or not known
+        self.started = 0  # milliseconds of the bound with which the session started
         self.name: Optional[str] = None
         self.before: Any = None
         self.milliseconds = 0
@@ -221,7 +239,9 @@ _inherited: List[Any] = []
 
 def watch() -> None:
     """Settle connections when they are checked out while a test runs, from now on."""
+    sa.event.listen(Pool, "connect", _made)
     sa.event.listen(Pool, "checkout", _checked_out)
+    _compat.have_pools_wait_in_real_time()
     _compat.listen_to_statements(_executing)
 
 
@@ -260,6 +280,16 @@ def _throw_away(record: Any) -> None:
     record.invalidate()
 
 
+def _made(dbapi: Any, record: Any) -> None:
+    """Know with which bound a pooled connection was made: it keeps that until it is closed."""
+    _compat.repair_start(record)
+    milliseconds = bounds.bound()
+    if milliseconds:
+        session = record.info[_INFO] = _Session()
+        if bounds.started_bounded(dbapi) or _compat.is_asyncpg(dbapi):
+            session.started = milliseconds
+
+
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     """Know of a check-out, and settle its connection the first time that a test uses it.
 
@@ -278,6 +308,8 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         raise sa.exc.DisconnectionError("the event loop of an earlier test made this connection")
     if session is not None and session.spoiled_by not in (None, test):
         raise sa.exc.DisconnectionError("an earlier test changed this session")
+    if session is not None and session.started and session.started != bounds.bound():
+        raise sa.exc.DisconnectionError("it was made with the bound of a class that is over")
     if test is None:
         if session is not None and session.before is not None:
             _set_back(dbapi, session)
@@ -289,6 +321,9 @@ def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
         return  # a driver whose connections do not say where they lead
     scope = test.scope
     if not scope.concerns(pool, dbapi):
+        if bounds.bound() and (session is None or session.made_under != bounds.bound()):
+            if _compat.location(dbapi) is not None:
+                raise sa.exc.DisconnectionError("it was made without the bound of this class")
         return  # to a database that is none of the tests'
     if _GUARD not in vars(pool):
         scope.guard(pool)

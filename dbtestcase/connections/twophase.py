@@ -7,12 +7,11 @@ seen to have done last.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Dict, List, Optional
 
 import sqlalchemy as sa
 
-from .. import _compat
+from .. import _compat, where
 from ..contracts import ControlConnection
 from . import checkouts, drivers
 
@@ -65,7 +64,7 @@ def end(control: ControlConnection, gids: List[str]) -> List[checkouts.Place]:
     :param gids: the names of transactions that are in the way.
     :return: where those that are ended had been prepared.
     """
-    now = time.monotonic()
+    now = where.now()
     found = control.prepared_transactions()
     made = {each.gid: now - each.seconds for each in found if each.gid in gids}
     there, location = set(made), _compat.location(control.dbapi)

@@ -77,6 +77,18 @@ class SessionSettings(Protocol):
     def restore(self, before: Tuple[Any, ...]) -> str:
         """Return the statement that sets back what :meth:`settle` found."""
 
+    def bound(self, milliseconds: int, transaction: bool = False) -> str:
+        """Return the query that bounds waits again, of a session or of its transaction alone."""
+
+    def at_start(self, milliseconds: int) -> Dict[str, str]:
+        """Return the settings with which a session starts that is bounded from its beginning."""
+
+    def options(self, own: str, milliseconds: int) -> str:
+        """Return what gives sessions this bound, beside the start options of the user's own."""
+
+    def may_unbind(self, statement: str) -> bool:
+        """Tell whether a statement may change the bound on a session's waits."""
+
 
 class DatabaseSessions(Protocol):
     """Who else is at work in a database, as the connection that clears it can tell."""

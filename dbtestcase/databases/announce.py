@@ -14,9 +14,9 @@ import json
 import os
 import stat
 import tempfile
-import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
+from .. import where
 from ..contracts import Dialect
 
 _LAST = "last.json"
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 
     pid: int
     folder: str  # that it was started in
-    since: float  # seconds of time.time(), as the next
+    since: float  # seconds of where.wall(), as the next
     ended: Optional[float]
     databases: List[Dict[str, Any]]  # parts of URLs, and the "base" that was configured
 
@@ -73,7 +73,7 @@ def last_run() -> Optional[Run]:
     if content is None:
         return None
     ended = os.path.getmtime(path)
-    return Run(ended=ended, **content) if time.time() - ended < _KEPT_SECONDS else None
+    return Run(ended=ended, **content) if where.wall() - ended < _KEPT_SECONDS else None
 
 
 @atexit.register
@@ -86,7 +86,7 @@ def withdraw() -> None:
 
 
 def _new() -> Dict[str, Any]:
-    return {"pid": os.getpid(), "folder": os.getcwd(), "since": time.time(), "databases": []}
+    return {"pid": os.getpid(), "folder": os.getcwd(), "since": where.wall(), "databases": []}
 
 
 def folder() -> str:
@@ -152,7 +152,7 @@ def _retire(path: str) -> None:
 
 
 def _age(path: str) -> float:
-    return time.time() - os.path.getmtime(path) if os.path.exists(path) else float("inf")
+    return where.wall() - os.path.getmtime(path) if os.path.exists(path) else float("inf")
 
 
 def _is_running(pid: int) -> bool:

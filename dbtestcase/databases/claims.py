@@ -6,9 +6,9 @@ and all of it follows (following.py). No worker needs a number of its own.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Optional, Tuple
 
+from .. import where
 from ..errors import BlockedDatabaseError, brief, reported
 from ..events import say
 from .environment import record_of
@@ -78,7 +78,7 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
     :param copier: the backend by which this run itself has been copying it.
     :raises BlockedDatabaseError: if that is not within the bound.
     """
-    deadline = time.monotonic() + dialect.lock_timeout
+    deadline = where.now() + dialect.lock_timeout
     about, name = ("taken", dialect.identity.key), dialect.identity.name
     while dialect.family is not None and not dialect.claim(copier):
         holder = dialect.holder()
@@ -86,7 +86,7 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
         if earlier:
             dialect.close()
             raise brief(BlockedDatabaseError, _STILL_TAKEN % (owner, name), earlier)
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             reported.remember(about, holder, owner)
             text = _TAKEN.format(
                 owner=owner,
@@ -97,7 +97,7 @@ def wait_for(dialect: Any, owner: str, reason: str, copier: int = 0) -> None:
             )
             dialect.close()
             raise BlockedDatabaseError(text)
-        time.sleep(0.1)
+        where.pause(0.1)
     reported.forget(about)
 
 

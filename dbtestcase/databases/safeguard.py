@@ -6,11 +6,10 @@ Every engine's live connection is asked where it leads, before anything is dropp
 from __future__ import annotations
 
 import contextlib
-import time
 import weakref
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, Type
 
-from .. import _compat, dialects, events
+from .. import _compat, dialects, events, where
 from ..connections import is_full
 from ..contracts import Dialect, Identity, Target
 from ..errors import (
@@ -79,7 +78,7 @@ class _Attempt(NamedTuple):
     """The last attempt to reach a server, which failed."""
 
     by: Optional[str]  # the class that does not try again at once
-    when: float  # of time.monotonic()
+    when: float  # of where.now()
     kind: Type[Exception]
 
 
@@ -251,7 +250,7 @@ def _tried(engine: Any, owner: str) -> bool:
     if tried is None:
         return False
     last, earlier = tried
-    if last.by == class_of(owner) and time.monotonic() - last.when < _TRY_AGAIN:
+    if last.by == class_of(owner) and where.now() - last.when < _TRY_AGAIN:
         raise _no_connection_again(last.kind, engine, owner, earlier)
     return True
 
@@ -270,7 +269,7 @@ def _no_connection(error: Exception, engine: Any, owner: str, origin: str) -> Ex
     earlier = reported.earlier(about, what)
     # A full server says so at once, and may have a connection left for the next test.
     tried_by = None if is_full(error) else class_of(owner)
-    attempt = _Attempt(tried_by, time.monotonic(), type(full))
+    attempt = _Attempt(tried_by, where.now(), type(full))
     reported.remember(("tried", url), attempt, earlier or owner)
     if earlier is None:
         reported.remember(about, what, owner)
@@ -337,7 +336,7 @@ def reconnect(database: CheckedDatabase, owner: str, copier: int = 0) -> None:
 
 def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
     tried = _tried(engine, owner)
-    deadline = time.monotonic() + (0.0 if tried else lost.lock_timeout)
+    deadline = where.now() + (0.0 if tried else lost.lock_timeout)
     while True:
         try:
             with _compat.connect_timeout(_TO_CONNECT_AGAIN if tried else _TO_CONNECT):
@@ -350,6 +349,6 @@ def _reached_again(lost: Any, engine: Any, owner: str) -> Any:
         except DatabaseTestCaseError:
             raise
         except Exception as error:
-            if time.monotonic() > deadline:
+            if where.now() > deadline:
                 raise _no_connection(error, engine, owner, "its engine") from None
-            time.sleep(0.1)  # a server that starts refuses connections at first
+            where.pause(0.1)  # a server that starts refuses connections at first

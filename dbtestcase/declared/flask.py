@@ -15,6 +15,9 @@ from ..errors import ConfigurationError
 from . import config as configuration
 from .target import Target
 
+# So many contexts are popped; where that has not been enough, pop() does not pop them.
+_MOST_CONTEXTS = 100
+
 
 class FlaskTarget(Target):
     """An application, its Flask-SQLAlchemy object and the engines of all of its binds.
@@ -91,10 +94,18 @@ class FlaskTarget(Target):
             context.push()
 
         def leave() -> None:  # pops also what the test left open on top of it
-            while _compat.current_app_context() not in (context, below, None):
+            for _ in range(_MOST_CONTEXTS):
+                if _compat.current_app_context() in (context, below, None):
+                    break
                 _compat.pop_context_left_open()
-            while _compat.current_request_context() not in (request, None):
+            else:
+                _compat.take_app_contexts_out(below if context is None else context)
+            for _ in range(_MOST_CONTEXTS):
+                if _compat.current_request_context() in (request, None):
+                    break
                 _compat.current_request_context().pop()
+            else:
+                _compat.take_request_contexts_out(request)
             if context is not None and _compat.current_app_context() is context:
                 context.pop()
 
@@ -170,8 +181,8 @@ class LiteTarget(FlaskTarget):
         self.following.close_sessions()
         if _compat.current_app_context() is not None:
             sessions = _compat.lite_sessions()
-            while sessions:
-                sessions.popitem()[1].close()
+            for name in list(sessions):
+                sessions.pop(name).close()
 
     def tables(self, key: Optional[str]) -> List[Any]:
         metadata = self._metadatas().get(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .. import _compat, events, where
@@ -19,13 +18,6 @@ from .run import Run
 _KINDS = {"rollback": "rolled back", None: "left alone"}
 _STARTED = "_dbtestcase_started"
 _COUNTED = "_dbtestcase_counted"  # SQLAlchemy 2 sends a long INSERT as several statements
-
-
-class Clock:
-    """The real time: libraries that stop it for a test replace these functions in modules only."""
-
-    now = staticmethod(time.time)
-    seconds = staticmethod(time.perf_counter)
 
 
 class Meter(QuerySubscriber):
@@ -54,21 +46,21 @@ class Meter(QuerySubscriber):
             if not hasattr(context, _COUNTED):
                 setattr(context, _COUNTED, True)
                 self._begun.append(None)
-            setattr(context, _STARTED, Clock.seconds())
+            setattr(context, _STARTED, where.now())
 
     def ended(self, context: Any) -> None:
         """Add the time of a query that ran or failed."""
         began = getattr(context, _STARTED, None)
         if began is not None:
             delattr(context, _STARTED)
-            self._durations.append(Clock.seconds() - began)
+            self._durations.append(where.now() - began)
 
 
 class _Phases:
     """The numbers of a test, or of the set-up of a class, while it runs."""
 
     def __init__(self, owner: Any) -> None:
-        self.at = Clock.now()
+        self.at = where.wall()
         self.outcome = "unfinished"
         self.kind: Optional[str] = None
         self.seconds = self.reset_seconds = self.leave_seconds = 0.0
@@ -91,7 +83,7 @@ class Recorder(events.Listener):
     def __init__(self, parts: Parts, at_exit: Callable[[], None]) -> None:
         self.parts = parts
         self._at_exit = at_exit
-        self._began = Clock.now()
+        self._began = where.wall()
         self._meter = Meter()
         self._tests: List[_Phases] = []  # those that run, one within the other
         self._depth = 0  # of resets within resets
@@ -103,7 +95,7 @@ class Recorder(events.Listener):
 
     def note(self, event: str, **values: Any) -> None:
         """Write down that something happened."""
-        row: Event = {"event": event, "at": Clock.now(), "process": self.parts.process}
+        row: Event = {"event": event, "at": where.wall(), "process": self.parts.process}
         row.update(values)
         self.parts.append(row)
 
@@ -114,7 +106,7 @@ class Recorder(events.Listener):
         if left is not None:
             self.note("server", **left)
         noted = self.parts.collect()
-        return None if noted is None else Run(noted, self._began, Clock.now())
+        return None if noted is None else Run(noted, self._began, where.wall())
 
     # --- what takes time -------------------------------------------------------------------------
 
@@ -125,7 +117,7 @@ class Recorder(events.Listener):
         elif what == events.RESET:
             self._reset_began(owner)
         else:  # the test itself is over; its rows may be kept before it is left
-            self._left, test = Clock.seconds(), self._test
+            self._left, test = where.now(), self._test
             if test and test.began is not None:
                 test.seconds = self._left - test.began - test.leave_seconds
                 test.queries, test.database_seconds = self._meter.read()
@@ -137,7 +129,7 @@ class Recorder(events.Listener):
         elif what == events.RESET:
             self._reset_ended(owner, error)
         elif self._test:
-            self._test.leave_seconds += Clock.seconds() - self._left
+            self._test.leave_seconds += where.now() - self._left
 
     @property
     def _test(self) -> Optional[_Phases]:
@@ -172,13 +164,13 @@ class Recorder(events.Listener):
         self._resets += 1
         if self._test:
             self._test.kind = "failed"
-        self._reset_at = Clock.seconds()
+        self._reset_at = where.now()
 
     def _reset_ended(self, owner: Any, error: Optional[BaseException]) -> None:
         self._depth -= 1
         if self._depth or self._reset is None:
             return
-        ended, phases, test = Clock.seconds(), self._reset, self._test
+        ended, phases, test = where.now(), self._reset, self._test
         self._reset, self._rebuilding = None, False
         phases.reset_seconds = ended - self._reset_at
         if test is None:

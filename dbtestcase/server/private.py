@@ -18,10 +18,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from typing import Any, Mapping, Optional
 from urllib.parse import quote
 
+from .. import where
 from ..binaries import (
     REMEDY,
     Account,
@@ -79,7 +79,7 @@ class PrivateServer:
     def __init__(
         self, binaries: Optional[str], settings: Mapping[str, object], username: str
     ) -> None:
-        began = time.monotonic()
+        began = where.now()
         account = server_account()
         found = find_binaries(account, binaries)
         self.username = username
@@ -123,9 +123,10 @@ class PrivateServer:
         for stream in (self._guard.stdin, self._guard.stdout):
             with contextlib.suppress(OSError):  # the guard may be gone already
                 stream.close()
-        try:
-            self._guard.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        deadline = where.now() + STOP_SECONDS
+        while self._guard.poll() is None and where.now() < deadline:
+            where.pause(0.01)
+        if self._guard.returncode is None:
             os.killpg(self._guard.pid, signal.SIGKILL)
             self._guard.wait()
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -185,7 +186,7 @@ def _readable(stream: Any, deadline: float) -> bool:
     """Wait until there is something to read (or the end), at most until the deadline."""
     with selectors.DefaultSelector() as selector:  # select() fails above 1024 open files
         selector.register(stream, selectors.EVENT_READ)
-        return bool(selector.select(max(0.0, deadline - time.monotonic())))
+        return bool(selector.select(max(0.0, deadline - where.now())))
 
 
 def _base(account: Optional[Account]) -> str:

@@ -7,14 +7,13 @@ import os
 import re
 import sys
 import threading
-import time
 from typing import Any, Callable, Dict, Hashable, List, Mapping, NamedTuple, Optional, TextIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine.url import URL, make_url
 from sqlalchemy.pool import NullPool
 
-from .. import _compat, dialects
+from .. import _compat, dialects, where
 from ..contracts import Administration
 from ..errors import ConfigurationError, ServerError
 from .private import PrivateServer
@@ -121,7 +120,7 @@ def serve(
     try:
         print(shown(temporary_postgresql(**options)), file=stream or sys.stdout, flush=True)
         while os.getppid() == parent:
-            time.sleep(PARENT_SECONDS)
+            where.pause(PARENT_SECONDS)
     except KeyboardInterrupt:
         pass  # how it is meant to end
     finally:
@@ -207,7 +206,7 @@ def _create_database(url: URL, databases: List[Optional[str]], server: Server) -
 
 def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Administration:
     """Return a connection to the first of the databases that accepts one."""
-    deadline = time.monotonic() + CONNECT_SECONDS
+    deadline = where.now() + CONNECT_SECONDS
     first = None
     limit = {"connect_timeout": CONNECT_SECONDS}
     for database in filter(None, databases):
@@ -220,7 +219,7 @@ def _connect(url: URL, databases: List[Optional[str]], server: Server) -> Admini
             return dialects.of_engine(engine).administer(engine)
         except Exception as error:  # every driver has its own
             first = first or error
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             break  # a server that was silent will be silent again
     raise ServerError(
         "cannot reach %s, %s: %s\n  %s"

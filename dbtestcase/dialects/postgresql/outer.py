@@ -14,7 +14,7 @@ import os
 from typing import Any, List, Optional, Tuple
 
 from ... import _compat
-from ...connections import ignore
+from ...connections import ignore, started_bounded
 from ...contracts import BASE_SAVEPOINT
 from ...errors import ConfigurationError
 from .sessions import Settings
@@ -63,6 +63,8 @@ class PostgreSQLOuterConnection:
             "SELECT (extract(epoch FROM pg_catalog.current_setting('lock_timeout')::interval)"
             " * 1000)::int"
         )
+        if started_bounded(self.dbapi):  # that of the class, which is none of the user's
+            self._own_bound = 0
 
     @property
     def alive(self) -> bool:

@@ -11,7 +11,6 @@ import os
 import shlex
 import sqlite3
 import tempfile
-import time
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ... import _compat, where
@@ -232,16 +231,16 @@ class SQLite(Dialect):
 
     def give_back(self, environment: List[Any]) -> List[str]:
         """Give an environment back, once no other connection has the file open."""
-        deadline = time.monotonic() + self.lock_timeout
+        deadline = where.now() + self.lock_timeout
         while True:
             needed = self.lacking(environment)
-            if not needed or time.monotonic() > deadline:
+            if not needed or where.now() > deadline:
                 return needed
             self._engine.dispose()  # what is idle in its pool has the file open
             with self._connected() as connection, contextlib.suppress(sqlite3.OperationalError):
                 connection.rollback()
                 connection.execute(needed[0]).fetchone()
-            time.sleep(0.02)
+            where.pause(0.02)
 
     def inventory(self) -> List[Tuple[str, str]]:
         """Return the kinds and names of what a reset would drop."""
@@ -318,12 +317,12 @@ class SQLite(Dialect):
         # Nothing tells who has the file locked, but whoever has committed since is somebody else.
         about, version = ("locked", self.identity.key), self._version(connection)
         earlier = reported.earlier(about, version)
-        deadline = time.monotonic() + (0 if earlier else self.lock_timeout)
+        deadline = where.now() + (0 if earlier else self.lock_timeout)
         test = where.current_test() or "a class"
 
         def give_up(status: int, remaining: int, total: int) -> None:
             # The driver would try for ever while somebody else has the file locked.
-            if status in _LOCKED and time.monotonic() > deadline:
+            if status in _LOCKED and where.now() > deadline:
                 if earlier:
                     text = _STILL_LOCKED % (self.identity.name, test)
                     raise brief(BlockedDatabaseError, text, earlier)

@@ -211,6 +211,7 @@ class SharedPool(NullPool):
     @staticmethod
     def install(engine: Any, outer: OuterTransaction) -> None:
         """Have an engine hand out the connection of an outer transaction from now on."""
+        SharedPool.remove(engine)  # one that an interrupted test has left
         former = engine.pool
         # Kept on the engine itself: it refers to the engine's listeners, and so to the engine.
         pool = vars(engine).get("_dbtestcase_pool")

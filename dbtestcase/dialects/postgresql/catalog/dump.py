@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from typing import Any, List
 
 from .... import binaries
@@ -25,13 +24,10 @@ def dump(dbapi: Any) -> List[str]:
     environment = dict(os.environ, PGPASSWORD=info.password or "", PGCONNECT_TIMEOUT="5")
     refusal = ""
     for program in binaries.find_programs("pg_dump"):  # an older one refuses a newer server
-        done = subprocess.run(
+        done = binaries.run(
             [program, "-h", info.host, "-p", str(info.port), "-U", info.user, "-d", info.dbname],
+            _SECONDS,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
-            timeout=_SECONDS,
         )
         if done.returncode == 0:
             lines = done.stdout.splitlines()

@@ -369,7 +369,7 @@ def give_back(control: Control, lacking: Callable[[], List[str]]) -> List[str]:
     :raises Exception: the driver's errors, where they are about no statement.
     """
     needed = lacking()
-    while needed:
+    for _ in range(len(needed)):  # some succeed after others alone
         for statement in needed:
             try:
                 control.execute(statement)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import time
 from typing import Any, Dict, Iterable, List, Optional
 from urllib.parse import quote
 
+from .... import where
 from ....contracts import Copy
 from ..sessions import Control, quoted
 from .claiming import copying
@@ -124,15 +124,15 @@ def _command(parts: Dict[str, Any], name: str) -> str:
 
 
 def _require_alone(control: Control, name: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = where.now() + seconds
     while True:
         others = control.execute(_OTHERS, [name])
         if not others:
             return
-        if time.monotonic() > deadline:
+        if where.now() > deadline:
             words = ['pid %d "%s"' % (pid, application or "") for pid, application in others]
             raise NotCopied('%s has "%s" open' % (" and ".join(words), name))
-        time.sleep(0.02)
+        where.pause(0.02)
 
 
 # --- what is kept --------------------------------------------------------------------------------

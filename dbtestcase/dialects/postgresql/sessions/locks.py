@@ -5,9 +5,9 @@ Looked at before anything is locked; no look waits for anybody.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Callable, List, Optional, Tuple
 
+from .... import where
 from ....contracts import Backend, DatabaseSessions, InTheWay, Prepared
 
 #: The advisory lock by which a run has a database to itself: "dbst" and "test" in ASCII.
@@ -195,9 +195,9 @@ class Sessions(DatabaseSessions):
         )
         if not rows or not rows[0][0]:
             return False
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.backends([pid]):
-            time.sleep(0.01)
+        deadline = where.now() + seconds
+        while where.now() < deadline and self.backends([pid]):
+            where.pause(0.01)
         return True
 
     # --- transactions that were prepared (2PC) ---------------------------------------------------

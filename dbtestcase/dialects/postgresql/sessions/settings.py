@@ -10,9 +10,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ....connections import Lasting, Left, read_function
+
+_BOUND = (
+    "pg_catalog.set_config('lock_timeout',"
+    " CASE WHEN extract(epoch from pg_catalog.current_setting('lock_timeout')::interval) * 1000"
+    " BETWEEN 1 AND {0} THEN pg_catalog.current_setting('lock_timeout') ELSE '{0}ms' END, {1})"
+)
+_OWN_BOUND = re.compile(
+    r"(?:-c\s*|--)lock[_-]timeout=(\d+(?:\.\d+)?)(us|ms|s|min|h|d|)(?=\s|$)", re.I
+)
+_UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60000, "h": 3600000, "d": 86400000}
+_UNBINDING = re.compile(r"lock_timeout|\bRESET\s+ALL\b|\bDISCARD\s+ALL\b", re.I)
 
 _NAME_BYTES = 63  # as much as a server keeps of an application_name
 
@@ -108,15 +119,15 @@ class Settings:
             " pg_catalog.current_setting('lock_timeout') AS lock_timeout,"
             " pg_catalog.current_setting('synchronous_commit') AS synchronous_commit,"
             " pg_catalog.set_config('application_name', %s, false) AS new_name,"
-            " pg_catalog.set_config('lock_timeout',"
-            " CASE WHEN extract(epoch from current_setting('lock_timeout')::interval) * 1000"
-            " BETWEEN 1 AND %d THEN pg_catalog.current_setting('lock_timeout') ELSE '%dms' END,"
-            " false)"
-            " AS new_lock_timeout,"
+            " %s AS new_lock_timeout,"
             " pg_catalog.set_config('synchronous_commit',"
             " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'off'"
             " ELSE 'local' END, false) AS new_synchronous_commit%s"
-            % (_literal(_cut(name)), milliseconds, milliseconds, self._asked(", "))
+            % (
+                _literal(_cut(name)),
+                _BOUND.format(milliseconds, "false"),
+                self._asked(", "),
+            )
         )
 
     def rename(self, name: str) -> str:
@@ -132,6 +143,32 @@ class Settings:
 
     def _asked(self, before: str) -> str:
         return before + self.question if self.question else ""
+
+    @staticmethod
+    def bound(milliseconds: int, transaction: bool = False) -> str:
+        """Return the query that bounds waits again, of a session or of its transaction alone."""
+        return "SELECT " + _BOUND.format(milliseconds, "true" if transaction else "false")
+
+    @staticmethod
+    def at_start(milliseconds: int) -> Dict[str, str]:
+        """Return the settings with which a session starts that is bounded from its beginning."""
+        return {"lock_timeout": str(milliseconds)}
+
+    @staticmethod
+    def options(own: str, milliseconds: int) -> str:
+        """Return what gives sessions this bound, beside the start options of the user's own.
+
+        A shorter one among these is kept, so that nothing is returned.
+        """
+        given = _OWN_BOUND.findall(own)  # the last one counts
+        if given and 1 <= float(given[-1][0]) * _UNITS[given[-1][1]] <= milliseconds:
+            return ""
+        return "-c lock_timeout=%d" % milliseconds
+
+    @staticmethod
+    def may_unbind(statement: str) -> bool:
+        """Tell whether a statement may change the bound on a session's waits."""
+        return bool(_UNBINDING.search(statement))
 
     @staticmethod
     def restore(before: Tuple[Any, ...]) -> str:

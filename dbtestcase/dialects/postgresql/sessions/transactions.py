@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Iterator, List, NamedTuple
 
+from .... import where
 from ....connections import advice, lines_about
 from ....errors import BlockedDatabaseError
 from .control import Control
@@ -70,15 +70,15 @@ def settled(control: Control) -> Iterator[Snapshot]:
 
     :raises BlockedDatabaseError: if a transaction stays open for longer than the lock timeout.
     """
-    end = time.monotonic() + control.lock_timeout
+    end = where.now() + control.lock_timeout
     while True:
         with one_snapshot(control) as snapshot:
             if all_over(control, snapshot):
                 yield snapshot
                 return
-        if time.monotonic() > end:
+        if where.now() > end:
             raise BlockedDatabaseError(_still_open(control, snapshot))
-        time.sleep(_PAUSE)
+        where.pause(_PAUSE)
 
 
 def _still_open(control: Control, snapshot: Snapshot) -> str:
