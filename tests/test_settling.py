@@ -191,6 +191,9 @@ class CleanSessions(Shop):
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "DO $$BEGIN END$$",
             "CALL anything()",
+            "SELECT setseed(0.5), random()",
+            "SELECT set_limit(0.8)",
+            "SELECT dblink_connect('a', 'b')",
         )
         passing = (
             "",
