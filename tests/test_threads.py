@@ -297,8 +297,12 @@ class Threads(support.Outcomes):
         began = time.monotonic()
         result = self.outcome_of(work)
         self.assertLess(time.monotonic() - began, 3 * BOUND)
-        ((case, text),) = result.errors
+        (_, text), *others = result.errors
         self.assertEqual(result.failures, [])
+        for _, other in others:  # the statement may still run
+            self.assertIn(
+                "is still in the way, as said for NoteTest.test_2_is_not_disturbed", other
+            )
         self.assertIn("BlockedDatabaseError: cannot clear", text)
         self.assertRegex(
             text,
