@@ -588,7 +588,7 @@ class SQLite(support.Outcomes):
         def turned_off() -> None:
             with self.make_engine().connect() as connection:
                 connection.execute(sa.text("PRAGMA query_only = off"))
-                reaching.write_by(connection.engine)
+                connection.execute(sa.text(reaching.WRITE))
 
         def session() -> None:
             with contextlib.closing(sa.orm.Session(bind=self.make_engine())) as opened:

@@ -411,8 +411,8 @@ def _explain(context: Any) -> Optional[BaseException]:
 
 
 def _guard_of(context: Any) -> Optional[_Guard]:
-    fairy = _compat.fairy_of(context.connection) if context.connection is not None else None
-    if fairy is None:
-        return None
-    known = fairy.info.get(_INFO)
-    return known if isinstance(known, _Guard) else _guard_on(_compat.dbapi_connection(fairy))
+    with contextlib.suppress(Exception):  # the connection is closed
+        fairy = _compat.fairy_of(context.connection)
+        known = fairy.info.get(_INFO)
+        return known if isinstance(known, _Guard) else _guard_on(_compat.dbapi_connection(fairy))
+    return None
