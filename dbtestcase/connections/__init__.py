@@ -39,6 +39,7 @@ from .statements import (
     database_made_or_dropped,
     gets_past_read_only,
     is_plain_write,
+    is_temporary_table,
     row_verb,
 )
 from .statements import forbid as forbid_functions
@@ -70,6 +71,7 @@ __all__ = [
     "is_full",
     "is_lock_timeout",
     "is_plain_write",
+    "is_temporary_table",
     "leak_text",
     "lock_holders",
     "note_leaks",
