@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import sqlalchemy.orm
 
 from dbtestcase import DatabaseTestCase, UnsafeDatabaseError, _compat
-from dbtestcase.connections import database_made_or_dropped, gets_past_read_only
+from dbtestcase.connections import database_made_or_dropped, gets_past_read_only, is_temporary_table
 from dbtestcase.dialects.postgresql.catalog import dump
 from tests import reaching, support
 from tests.holding import driver_url
@@ -203,6 +203,24 @@ class OtherDatabasesWithPsycopg2(Guarded):
             raw = __import__(self.driver).connect(driver_url(self.shop))
             raw.cursor().execute("SELECT 'read write', 'transaction_read_only'")
             raw.close()
+
+        self.assertPasses(case_on(self.url, test_one=test_one))
+        self.assertUntouched()
+
+    def test_temporary_tables_may_be_made_where_a_transaction_begins(self) -> None:
+        def test_one(case: Any) -> None:
+            engine = self.make_engine(self.shop)
+            for options in ({}, {"isolation_level": "AUTOCOMMIT"}):
+                with engine.connect() as plain:
+                    connection = plain.execution_options(**options)
+                    connection.execute(sa.text("CREATE TEMP TABLE mine (id int)"))
+                    connection.execute(sa.text("INSERT INTO mine SELECT id FROM kept"))
+                    with self.assertRaises(UnsafeDatabaseError):
+                        connection.execute(sa.text("INSERT INTO kept SELECT id FROM mine"))
+                with engine.connect() as connection:
+                    with self.assertRaises(UnsafeDatabaseError):
+                        connection.execute(sa.text("CREATE TEMP TABLE a AS SELECT keep_one()"))
+                engine.dispose()
 
         self.assertPasses(case_on(self.url, test_one=test_one))
         self.assertUntouched()
@@ -727,6 +745,17 @@ class Statements(unittest.TestCase):
         kept = [each for each in past if not gets_past_read_only(each)]
         refused = [each for each in plain if gets_past_read_only(each)]
         self.assertEqual((kept, refused), ([], []))
+
+    def test_which_statements_make_an_empty_temporary_table(self) -> None:
+        for statement, expected in (
+            ("CREATE TEMP TABLE a (id int)", True),
+            ("create local temporary table if not exists a (id int) on commit drop;", True),
+            ("CREATE TABLE a (id int)", False),
+            ("CREATE TEMP TABLE a AS SELECT f()", False),
+            ("CREATE TEMP TABLE a (id) AS SELECT f()", False),
+            ("CREATE TEMP TABLE a (id int); INSERT INTO b VALUES (1)", False),
+        ):
+            self.assertEqual(is_temporary_table(statement), expected, statement)
 
     def test_which_database_a_statement_makes_or_drops(self) -> None:
         for statement, name in (

@@ -56,6 +56,7 @@ from .statements import (
     database_made_or_dropped,
     gets_past_read_only,
     is_plain_write,
+    is_temporary_table,
     row_verb,
 )
 from .statements import forbid as forbid_functions
@@ -94,6 +95,7 @@ __all__ = [
     "lead",
     "leads",
     "is_plain_write",
+    "is_temporary_table",
     "leak_text",
     "led",
     "lines_about",

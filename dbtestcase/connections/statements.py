@@ -319,6 +319,11 @@ _OF_DATABASE = re.compile(
     (?: if \s+ exists \s+ )? (?P<name> "(?:[^"]|"")+" | [^\s;"']+ ) [^;]* ;? \s* \Z""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+_TEMPORARY = re.compile(
+    r"\s*create\s+(?:(?:local|global)\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?"
+    r"[^\s;(]+\s*\((?:(?!\bas\b)[^;])*;?\s*\Z",
+    re.IGNORECASE,
+)
 _WRITES_FIRST = re.compile(
     r"[\s(]*(?:insert|update|delete|merge|truncate|create|alter|drop|copy)\b", re.I
 )
@@ -336,6 +341,11 @@ def is_plain_write(statement: str) -> bool:
     if re.match(r"\s*copy\b", text, re.IGNORECASE):
         return re.search(r"\bfrom\s+(?:stdin|program|')", text, re.IGNORECASE) is not None
     return _WRITES_FIRST.match(text) is not None
+
+
+def is_temporary_table(statement: str) -> bool:
+    """Tell whether a statement makes an empty temporary table, and does nothing else."""
+    return _TEMPORARY.match(_COMMENT.sub(" ", statement)) is not None
 
 
 def database_made_or_dropped(statement: str) -> Optional[str]:

@@ -27,6 +27,7 @@ from ..connections import (
     database_made_or_dropped,
     gets_past_read_only,
     is_plain_write,
+    is_temporary_table,
     observe,
     observers,
     running,
@@ -256,7 +257,7 @@ class _Guard(Observer):
         if gets_past_read_only(text) or (late and is_plain_write(text)):
             self._refuse(dbapi, "this statement is refused: %s" % " ".join(text.split())[:60])
         made = database_made_or_dropped(text)
-        if made and (is_test_name(made) or made in _allowed):
+        if is_temporary_table(text) or (made and (is_test_name(made) or made in _allowed)):
             if _compat.transaction_status(dbapi) == _compat.IDLE and self._held:
                 self._lent = True
                 self.kind.set_read_only(dbapi, False)
@@ -265,7 +266,7 @@ class _Guard(Observer):
     def ran(self, cursor: Any) -> None:
         """Take back what was lent for one statement."""
         if self._lent:
-            self._lent = False
+            self._lent, self._secured = False, None
             self.apply(cursor.connection)
 
     def failed(self, cursor: Any, error: BaseException) -> None:
