@@ -75,8 +75,9 @@ class Blockers(Shop):
 
     def test_the_queue_behind_a_reader(self) -> None:
         with another_process(self.url, READ.text) as reader:
-            waiter = self.in_thread(lambda: self.wait_for_parent())
-            time.sleep(0.3)
+            waiter = self.in_thread(self.wait_for_parent)
+            while not self.control.execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                time.sleep(0.01)
             text = self.assertNamed(
                 r"pid %d of role .*idle in transaction .*holds \"parent\"" % reader,
                 r'waits behind pid %d for "parent"' % reader,
@@ -86,12 +87,9 @@ class Blockers(Shop):
         waiter.join(10)
 
     def wait_for_parent(self) -> None:
-        with self.engine.begin() as connection:
-            try:
-                connection.execute(sa.text("SET LOCAL lock_timeout = '4s'"))
-                connection.execute(sa.text("LOCK TABLE parent"))
-            except sa.exc.DBAPIError:
-                pass
+        wait = "DO 'BEGIN LOCK TABLE parent; EXCEPTION WHEN lock_not_available THEN END'"
+        with another_process(self.url, "SET LOCAL lock_timeout = '4s'", wait):
+            pass
 
     def test_a_thread_in_the_middle_of_a_statement_is_not_robbed(self) -> None:
         said = []
