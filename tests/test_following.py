@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine.url import make_url
 
 from dbtestcase import DatabaseTestCase, _compat
-from dbtestcase.connections import leading
+from dbtestcase.binaries import find_programs
+from dbtestcase.connections import leading, watch
+from dbtestcase.dialects.postgresql.sessions import WHICH
 from tests import models, running, support
 from tests.claiming import (
     Claims,
@@ -47,6 +49,10 @@ def dialects():
             make_url("postgresql+%s://" % driver).get_dialect()
             found.append("postgresql+%s" % driver)
     return found
+
+
+def place_of(parts):
+    return parts["host"], parts["port"]
 
 
 def asked(dbapi):
@@ -90,7 +96,10 @@ class Following(Claims):
         if "app" not in attributes:
             attributes["engine"] = self.url if engine is None else engine
         case = type("FollowTest", (base,), attributes)
-        with self.another_run(self.database), said():
+        with contextlib.ExitStack() as stack:
+            if not leading.leads:  # else this process has a sibling, and its children are led there
+                stack.enter_context(self.another_run(self.database))
+            stack.enter_context(said())
             self.assertPasses(case)
         return found[0]
 
@@ -253,9 +262,11 @@ class ConnectionsFollowTest(Following):
     def test_other_databases_are_reached_as_before(self):
         def body(case):
             found = []
-            for name in drivers():
-                connect = __import__(name).connect
-                found.append(asked(connect(**dict(self.parts, dbname="postgres"))))
+            with unittest.mock.patch.object(_compat, "row_at") as row_at:
+                for name in drivers():
+                    connect = __import__(name).connect
+                    found.append(asked(connect(**dict(self.parts, dbname="postgres"))))
+            row_at.assert_not_called()
             return set(found)
 
         self.assertEqual(self.follows(body), {"postgres"})
@@ -319,6 +330,52 @@ class ConnectionsFollowTest(Following):
         spellings = {arguments[1] for arguments in asked_servers}
         self.assertEqual(len(asked_servers), len(spellings))
 
+    def test_where_the_server_gives_no_answer_a_connection_leads_to_the_sibling(self):
+        def body(case):
+            refuse = "ALTER DATABASE %s ALLOW_CONNECTIONS %s"
+            support.administer(refuse % (DATABASE, "false"))
+            try:
+                connects = [__import__(name).connect for name in drivers()]
+                return {asked(self.by_another_spelling(connect)) for connect in connects}
+            finally:
+                support.administer(refuse % (DATABASE, "true"))
+
+        self.assertEqual(self.follows(body), {SIBLING})
+
+    def test_a_server_that_was_started_anew_is_known_again(self):
+        support.postgresql_url(SIBLING)
+        ((started, _),) = support.administer(WHICH)
+        self.addCleanup(leading.leads.clear)
+        watch()
+        leading.lead(DATABASE, WHICH, ("before", DATABASE), SIBLING)
+        self.assertEqual(asked_engine(self.url), DATABASE)
+        leading.server_restarted("before", started)
+        self.assertEqual(asked_engine(self.url), SIBLING)
+
+    @support.requires("psycopg2", "psycopg")
+    def test_a_driver_that_a_test_is_the_first_to_import_leads_to_the_sibling(self):
+        for kind in dialects():
+            with self.subTest(kind), self.another_run(self.database):
+                (other,) = set(drivers()) - {kind.partition("+")[2]}
+                code = FIRST_IMPORT.format(self.url_for(kind), other, self.url_for("postgresql"))
+                output = output_of(scenario(self.url, "-c", code))
+                self.assertIn("found: not imported, %s" % SIBLING, output)
+
+
+FIRST_IMPORT = """
+import sys, unittest
+from dbtestcase import DatabaseTestCase
+import sqlalchemy as sa
+before = "imported" if "{1}" in sys.modules else "not imported"
+class OneTest(DatabaseTestCase):
+    engine, metadata = "{0}", sa.MetaData()
+    def test_one(self):
+        cursor = __import__("{1}").connect("{2}").cursor()
+        cursor.execute("SELECT current_database()")
+        print("found: %s, %s" % (before, cursor.fetchone()[0]))
+unittest.main()
+"""
+
 
 class AnotherServerTest(PrivateCase, Following):
     database = DATABASE
@@ -358,6 +415,7 @@ class SettingsFollowTest(Following):
             "DB_NAME": DATABASE,
             "PGDATABASE": DATABASE,
             "PROJECT": DATABASE,
+            "GONE_URL": "postgresql://postgres@/%s?host=/nowhere" % DATABASE,
             "DOCS": "https://example.org/" + DATABASE,
             "LONGER_URL": self.url.replace(DATABASE, DATABASE + "ing"),
         }
@@ -398,10 +456,50 @@ class SettingsFollowTest(Following):
                     found.append(subprocess.check_output(command, universal_newlines=True).strip())
             return set(found)
 
-        place = (self.parts["host"], self.parts["port"])
+        place = place_of(self.parts)
         variables = {"DATABASE_URL": self.url_for("postgresql"), "PGDATABASE": DATABASE}
         with support.environment(**variables):
             self.assertEqual(self.follows(body), {SIBLING})
+
+    def test_a_child_that_is_given_the_configured_url_all_the_same_leads_to_the_sibling(self):
+        driver, url = drivers()[0], self.url_for("postgresql")
+        asks = "cursor.execute(%r); print(cursor.fetchone()[0])" % WHERE
+        connects = "import os, sys; cursor = __import__(%r).connect(%s).cursor();" + asks
+        dsn = "'host=%s port=%s user=postgres dbname=%s'" % (*place_of(self.parts), DATABASE)
+        quoted = " ".join("%s='%s'" % item for item in self.parts.items())
+        python = (sys.executable, "-c")
+        psql = next(find_programs("psql"))
+        place = ("-h", self.parts["host"], "-p", self.parts["port"], "-U", "postgres")
+        ways = {
+            "url": lambda run: run([*python, connects % (driver, "sys.argv[1]"), url]),
+            "quoted": lambda run: run([*python, connects % (driver, "sys.argv[1]"), quoted]),
+            "dsn in code": lambda run: run([*python, connects % (driver, dsn)]),
+            "environment of its own": lambda run: run(
+                [*python, connects % (driver, "os.environ['OWN']")], env=dict(os.environ, OWN=url)
+            ),
+            "shell": lambda run: run("%s -At -c '%s' '%s'" % (psql, WHERE, url), shell=True),
+            "psql": lambda run: run([psql, "-At", "-c", WHERE, *place, "-d", DATABASE]),
+        }
+
+        def run(command, **options):
+            return subprocess.check_output(command, universal_newlines=True, **options).strip()
+
+        found = self.follows(lambda case: {name: way(run) for name, way in ways.items()})
+        self.assertEqual(found, dict.fromkeys(ways, SIBLING))
+
+    def test_the_arguments_of_other_children_are_left_alone(self):
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; print(sys.argv[1:])",
+            DATABASE,
+            self.url + "x",
+        ]
+
+        def body(case):
+            return subprocess.check_output(command, universal_newlines=True).strip()
+
+        self.assertEqual(self.follows(body), str(command[3:]))
 
     def test_a_database_that_only_the_environment_names_is_followed(self):
         place = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
@@ -461,13 +559,14 @@ class SettingsFollowTest(Following):
             with engine.connect() as connection:
                 migrated.append(database_of(connection))
             engine.dispose()
+            migrated.append(case.app.config["SQLALCHEMY_DATABASE_URI"])
             migrated.extend([os.environ["DATABASE_URL"], asked_engine(self.url)])
             case.db.create_all()
 
         with support.environment(DATABASE_URL=self.url):
             self.follows(lambda case: None, app=app, create_tables=create_tables)
         led = self.url.replace(DATABASE, SIBLING)
-        self.assertEqual(migrated, [SIBLING, led, SIBLING])
+        self.assertEqual(migrated, [SIBLING, led, led, SIBLING])
 
     def test_an_app_of_each_test_and_a_second_one_beside_it_follow(self):
         test = self
@@ -491,12 +590,17 @@ class SettingsFollowTest(Following):
         self.assertEqual(found, (SIBLING, SIBLING, self.url.replace(DATABASE, SIBLING)))
 
 
+OPEN_BEFORE = """\
+ConfigurationError: AuthorTest: another run has the database "follow_app_test", and this one its\
+ sibling "follow_app_test_2"; but a connection to "follow_app_test" was opened past SQLAlchemy\
+ before that, and is still open (backend %d).
+  What it does would reach the rows of the other run. Nothing was touched.
+  Close it before the tests begin; opened in setUp() or in a test, it leads to\
+ "follow_app_test_2"."""
+
+
 class RefusedTest(Following):
     """What cannot follow, and would reach the rows of the other run."""
-
-    def refusal(self, case):
-        with self.another_run(self.database), said():
-            return self.message_of(case)
 
     def test_a_connection_that_was_open_before_is_refused_as_long_as_it_is(self):
         for name in drivers():
@@ -504,21 +608,11 @@ class RefusedTest(Following):
                 self.setUp()
                 gc.collect()
                 dbapi = __import__(name).connect(self.url_for("postgresql"))
-                pid = dbapi.info.backend_pid
-                for _ in range(2):
-                    self.assertEqual(
-                        self.refusal(self.case(self.url)),
-                        "ConfigurationError: AuthorTest: another run has the database"
-                        ' "follow_app_test", and this one its sibling "follow_app_test_2"; but a'
-                        ' connection to "follow_app_test" was opened past SQLAlchemy before that,'
-                        " and is still open (backend %d).\n"
-                        "  What it does would reach the rows of the other run. Nothing was"
-                        " touched.\n"
-                        "  Close it before the tests begin; opened in setUp() or in a test, it"
-                        ' leads to "follow_app_test_2".' % pid,
-                    )
-                dbapi.close()
+                text = OPEN_BEFORE % dbapi.info.backend_pid
                 with self.another_run(self.database), said():
+                    for _ in range(2):
+                        self.assertEqual(self.message_of(self.case(self.url)), text)
+                    dbapi.close()
                     self.assertPasses(self.case(self.url))
                 self.assertEqual(self.seen, [(SIBLING, SIBLING)])
 
@@ -536,8 +630,10 @@ class RefusedTest(Following):
                 with engine.connect() as connection:
                     connection.execute(sa.text("CREATE TABLE harm (id int)"))
 
+        with self.another_run(self.database), said():
+            message = self.message_of(StrayTest)
         self.assertEqual(
-            self.refusal(StrayTest),
+            message,
             "ConfigurationError: StrayTest.test_one: another run has the database"
             ' "follow_app_test", and this one its sibling "follow_app_test_2"; but a new connection'
             ' of an engine leads to "follow_app_test" all the same.\n'

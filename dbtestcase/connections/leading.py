@@ -69,6 +69,8 @@ def server_restarted(before: str, now: str) -> None:
             each._replace(answer=(now,) + each.answer[1:]) if each.answer[0] == before else each
             for each in found
         ]
+    _found.clear()
+    _silent.clear()
 
 
 def _destination(driver: str, parameters: Mapping[str, str], connects: bool) -> Optional[str]:

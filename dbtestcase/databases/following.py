@@ -2,17 +2,18 @@
 
 New connections are led there, whoever makes them, from the claim until the process ends: a process
 keeps its sibling. While a class runs against it, the configuration of its application and the
-environment say its URL, for what they are given to: migrations, ``psql``, a script. What cannot be
-led there is refused.
+environment say its URL, for what they are given to: migrations, ``psql``, a script. A child that is
+given the configured URL all the same is given the sibling's. What cannot be led there is refused.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
 import weakref
 from typing import Any, Callable, List, Mapping, MutableMapping
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
@@ -59,6 +60,7 @@ def lead_process(taken: Identity, dialect: Any) -> None:
     if not leads:
         watch_installed()
         sa.event.listen(Pool, "connect", _refuse_astray)
+        _compat.change_function("subprocess", "Popen", "__init__", _change_popen)
     dialect.family.lead_here(taken)
     engines, _ = _compat.engines_and_pooled_connections()
     named = (taken.name, None, "")
@@ -139,11 +141,20 @@ def follow(
 
 # --- what says where the database is -------------------------------------------------------------
 
-_URL = re.compile(r"[\w.+:-]*(?:postg|psql|pgsql)[\w.+-]*://[^/?#]*/(?P<name>[^/?#]+)", re.I)
+# A URL, with the name of its database, or a connection string of libpq, anywhere in a text.
+_PAIR = r"(?:host|hostaddr|port|user|password|sslmode|connect_timeout)=(?:'[^']*'|[^\s'\"]+)"
+_ADDRESS = re.compile(
+    r"[\w.+:-]*(?:postg|psql|pgsql)[\w.+-]*://(?P<place>[^/?#\s'\"]*/(?P<name>[^/?#\s'\"]+))"
+    r"(?:\?(?P<query>[^#\s'\"]*))?"
+    r"|(?:{0}\s+)*\bdbname=(?:'(?P<quoted>[^']+)'|(?P<plain>[^\s'\"]+))(?:\s+{0})*".format(_PAIR),
+    re.IGNORECASE,
+)
 _NAMES_DATABASE = re.compile(r"DATABASE|DBNAME|(?<![A-Z])DB(?![A-Z])", re.I)
 
 # What of a URL says where it leads; other arguments may be of a library's own.
 _OF_LIBPQ = ("host", "hostaddr", "port", "user", "password", "sslmode")
+# Programs that take the name of a database as an argument.
+_PROGRAMS = re.compile(r"(?:.*/)?(?:psql|pg_dump|pg_restore|pgbench|\w+db)(?:\.exe)?\Z", re.DOTALL)
 
 
 def _say_in(settings: MutableMapping[str, Any]) -> Callable[[], None]:
@@ -177,19 +188,53 @@ def _said_anew(key: str, value: Any) -> Any:
     return _text_anew(value)
 
 
-def _text_anew(text: str) -> Any:
-    """Return a URL or a connection string that leads where it would be led; else the very text."""
-    driver, match = loaded_driver(), _URL.match(text)
-    if match is None:
-        return led(driver, text, False) if driver and "dbname=" in text else text
-    name = unquote(match.group("name"))
-    if driver is None or name not in leads:
+def _text_anew(text: str) -> str:
+    """Return a text in which what would be led says where; the very same where there is none."""
+    driver = loaded_driver()
+    if driver is None or not any(name in text for name in leads):
         return text
-    address, _, query = text.partition("://")[2].partition("#")[0].partition("?")
-    arguments = [each for each in parse_qsl(query) if each[0] in _OF_LIBPQ]
-    url = "postgresql://%s?%s" % (address, urlencode(arguments))
-    anew = led(driver, url, connects=False)
-    if anew is url:
-        return text
-    instead = _compat.conninfo_parts(driver, anew)["dbname"]
-    return text[: match.start("name")] + quote(instead, safe="") + text[match.end("name") :]
+
+    def said(match: "re.Match[str]") -> str:
+        group, conninfo = "plain" if match.group("plain") else "quoted", match.group()
+        if match.group("place"):
+            arguments = parse_qsl(match.group("query") or "")
+            kept = urlencode([each for each in arguments if each[0] in _OF_LIBPQ])
+            group, conninfo = "name", "postgresql://%s?%s" % (match.group("place"), kept)
+        anew = led(driver, conninfo, connects=False)
+        if anew is conninfo:
+            return match.group()
+        name = _compat.conninfo_parts(driver, anew)["dbname"]
+        name = quote(name, safe="") if group == "name" else name
+        start, end = (position - match.start() for position in match.span(group))
+        return match.group()[:start] + name + match.group()[end:]
+
+    anew = _ADDRESS.sub(said, text)
+    return text if anew == text else anew
+
+
+def _change_popen(start: Callable[..., None]) -> Callable[..., None]:
+    """Have children that get a URL or a connection string as an argument get the sibling's."""
+
+    def started(
+        process: "subprocess.Popen[Any]", args: Any, *arguments: Any, **options: Any
+    ) -> None:
+        if isinstance(options.get("env"), Mapping):
+            options["env"] = _said_anew("env", options["env"])
+        start(process, _arguments_anew(args), *arguments, **options)
+
+    return started
+
+
+def _arguments_anew(args: Any) -> Any:
+    if isinstance(args, str):
+        return _text_anew(args)
+    if not isinstance(args, (list, tuple)) or not args:
+        return args
+    takes_name = _PROGRAMS.match(str(args[0]))
+
+    def anew(each: Any) -> Any:
+        if not isinstance(each, str):
+            return each
+        return leads[each][-1].instead if takes_name and each in leads else _text_anew(each)
+
+    return [anew(each) for each in args]
