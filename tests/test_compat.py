@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import os
 import pickle
 import sqlite3
 import sys
+import tempfile
 import traceback
 import types
 import unittest
@@ -482,6 +484,20 @@ class FlaskTest(unittest.TestCase):
 
 
 class PythonTest(unittest.TestCase):
+    def test_what_follows_an_import_follows_also_where_somebody_asked_for_the_module(self):
+        finders, called = list(sys.meta_path), []
+        self.addCleanup(sys.meta_path.__setitem__, slice(None), finders)
+        with tempfile.TemporaryDirectory() as folder:
+            open(os.path.join(folder, "awaited_module.py"), "w").close()
+            self.addCleanup(sys.path.remove, folder)
+            sys.path.insert(0, folder)
+            _compat.call_after_import(["awaited_module"], lambda: called.append(1))
+            self.assertIsNotNone(importlib.util.find_spec("awaited_module"))
+            self.assertEqual(called, [])
+            importlib.import_module("awaited_module")
+        self.assertEqual(called, [1])
+        del sys.modules["awaited_module"]
+
     def test_clean_ups_of_a_class_are_run_where_unittest_knows_them(self):
         ran = []
 

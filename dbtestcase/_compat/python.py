@@ -118,17 +118,21 @@ class _AfterImport:
         self.then = then
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return how a module is loaded, if it is one of those; it is asked for once."""
+        """Return how a module is loaded, if it is one of those; others may ask and not import it."""
         if name not in self.awaited:
             return None
-        self.awaited.discard(name)
-        spec = importlib.util.find_spec(name)
+        self.awaited.discard(name)  # while the other finders are asked
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.awaited.add(name)
         loader: Any = spec and spec.loader
         if hasattr(loader, "exec_module"):
             ordinary = loader.exec_module
 
             def execute(module: Any) -> None:
                 ordinary(module)
+                self.awaited.discard(name)
                 self.then()
 
             loader.exec_module = execute
