@@ -61,7 +61,7 @@ class Runs(unittest.TestCase):
         own = {"SHOP_URL": self.url, "TMPDIR": self.folder, "CHANGES": changes}
         return dict(os.environ, PYTHONPATH=support.ROOT, **dict(own, **variables))
 
-    def start(self, *changes, arguments=("-m", "unittest", "last_test"), **variables):
+    def start(self, *changes, arguments=("-m", "unittest", "last_changes"), **variables):
         child = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=SCENARIOS,
@@ -292,9 +292,9 @@ class EnvironmentTest(Runs):
 
     def test_a_run_that_leaves_the_data_alone_gives_nothing_back(self):
         self.run_it("CREATE EXTENSION hstore", passes=False, END="kill")
-        keeping = "import last_test; last_test.LastTest.reset = None; import unittest\n"
+        keeping = "import last_changes; last_changes.LastTest.reset = None; import unittest\n"
         keeping += (
-            "unittest.main(last_test, argv=['x', 'LastTest.test_1_finds_it_as_it_should_be'])"
+            "unittest.main(last_changes, argv=['x', 'LastTest.test_1_finds_it_as_it_should_be'])"
         )
         self.run_it(arguments=("-c", keeping))
         self.assertEqual(self.extensions(), ["hstore", "plpgsql"])
@@ -419,14 +419,14 @@ class SeveralRunsTest(Runs):
 
     @unittest.skipUnless(has("xdist"), "pytest-xdist is not installed")
     def test_workers_of_xdist(self):
-        self.assert_workers(*PYTEST, "-n", "1", "last_test.py")
+        self.assert_workers(*PYTEST, "-n", "1", "last_changes.py")
 
     @unittest.skipUnless(has("nose2"), "nose2 is not installed")
     def test_workers_of_nose2(self):
         config = os.path.join(self.folder, "nose2.cfg")
         with open(config, "w") as file:
             file.write("[unittest]\nplugins = nose2.plugins.mp\n[multiprocess]\nalways-on = true\n")
-        self.assert_workers("-m", "nose2", "--config", config, "-N", "1", "last_test")
+        self.assert_workers("-m", "nose2", "--config", config, "-N", "1", "last_changes")
 
     def assert_workers(self, *arguments):
         self.make_anew()
@@ -449,7 +449,7 @@ WORKERS = """
 import multiprocessing, sys, unittest
 
 if __name__ == "__main__":
-    worker = multiprocessing.get_context("%s").Process(target=unittest.main, args=("last_test",))
+    worker = multiprocessing.get_context("%s").Process(target=unittest.main, args=("last_changes",))
     worker.start()
     worker.join()
     sys.exit(worker.exitcode != 0)

@@ -13,7 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from dbtestcase import _compat, where
-from dbtestcase.connections import checkouts, leftovers, settling, watch
+from dbtestcase.connections import (
+    checkouts,
+    leak_text,
+    leftovers,
+    settling,
+    warn_of_leaks,
+    watch,
+)
 from dbtestcase.dialects.postgresql.sessions import Control
 
 from . import support
@@ -132,12 +139,12 @@ class Leaks(Shop):
         leaks = leftovers.free([self.engine])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            leftovers.warn_of_leaks(leaks)
+            warn_of_leaks(leaks)
         (warning,) = caught
         self.assertIs(warning.category, ResourceWarning)
         self.assertEqual(warning.filename, __file__)
         self.assertEqual(warning.lineno, leaks[0].line)
-        self.assertIn(str(leaks[0]), leftovers.leak_text(leaks))
+        self.assertIn(str(leaks[0]), leak_text(leaks))
 
     def test_a_test_that_closed_everything_has_none(self) -> None:
         with self.engine.connect() as connection:
