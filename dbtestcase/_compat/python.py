@@ -118,7 +118,7 @@ class _AfterImport:
         self.then = then
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return how a module is loaded, if it is one of those; others may ask and not import it."""
+        """Return how a module is loaded, if it is one; others may ask and not import it."""
         if name not in self.awaited:
             return None
         self.awaited.discard(name)  # while the other finders are asked
