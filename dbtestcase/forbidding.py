@@ -73,7 +73,11 @@ def _connecting(dialect: Any, record: Any, arguments: Any, parameters: Any) -> N
 def _checked_out(dbapi: Any, record: Any, fairy: Any) -> None:
     if _forbidden:
         location = _compat.location(dbapi)
-        _require_database_test(location and location[-1])
+        try:
+            _require_database_test(location and location[-1])
+        except ConfigurationError:
+            _compat.give_back_refused(fairy)
+            raise
 
 
 def _require_database_test(database: Optional[str]) -> None:

@@ -32,6 +32,12 @@ def new_connection(engine: Any) -> Any:
     return fairy
 
 
+def give_back_refused(fairy: Any) -> None:
+    """Give back what a listener at the check-out refuses: SQLAlchemy 1.3 leaves it checked out."""
+    if sa.__version__.startswith("1.3."):
+        fairy.close()
+
+
 def set_pool_timeout(pool: Any, seconds: Optional[float]) -> Optional[float]:
     """Set how long a pool waits for a connection to come back; return what it was, if it waits."""
     before: Optional[float] = getattr(pool, "_timeout", None)
