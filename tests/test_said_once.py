@@ -246,7 +246,7 @@ class BlockedTest(Repeats):
         case = self.case({1: lambda: closing.append(self.hold(self.WRITE))})
         began = time.monotonic()
         lines = self.lines_of(case, *["test_%d" % number for number in range(5)])
-        self.assertLess(time.monotonic() - began, 0.8 + 3)
+        self.assertLess(time.monotonic() - began, 0.8 + 2)
         self.assertEqual(lines[:2], ["", ""])
         self.assertTrue(
             lines[2].startswith(
