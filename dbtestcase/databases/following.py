@@ -39,7 +39,7 @@ a connection to "{base}" was opened past SQLAlchemy before that, and is still op
   What it does would reach the rows of the other run. Nothing was touched.
   Close it before the tests begin; opened in setUp() or in a test, it leads to "{name}"."""
 _NOT_LED = _TAKEN + """\
-a new connection of an engine leads to "{base}" all the same.
+{what} leads to "{base}" all the same.
   Neither psycopg2.connect() nor psycopg.connect() has made it, so it cannot be led elsewhere.\
  Nothing was touched.
   Make it by one of these, or from self.engine.url, app.config or the environment, which name\
@@ -93,19 +93,23 @@ def _refuse_astray(dbapi: Any, record: Any) -> None:
                 owner=where.current_test() or "outside of any test",
                 base=base,
                 name=leads[base][-1].instead,
+                what="a new connection of an engine",
             )
         )
 
 
-def follow(engine: Any, dialect: Any, base: str, target: Target, owner: str) -> None:
+def follow(
+    engine: Any, dialect: Any, base: str, target: Target, identity: Identity, owner: str
+) -> None:
     """Have an engine, the configuration of its application and the environment say the sibling.
 
     Put back when the target is closed; the connections go on to lead there.
 
     :param dialect: the sibling.
     :param base: the configured database.
+    :param identity: where the engine led when it was asked.
     :param owner: the class (and test) on whose behalf, for messages.
-    :raises ConfigurationError: if a connection is open that cannot follow.
+    :raises ConfigurationError: if something of this process cannot follow.
     """
     former, name = engine.url, dialect.identity.name
     for reference in _open_before:
@@ -124,6 +128,11 @@ def follow(engine: Any, dialect: Any, base: str, target: Target, owner: str) -> 
         engine.dispose()
 
     target.on_close(put_back)
+    if identity.key != dialect.identity.key:  # it was asked before connections were led
+        found = dialect.identify_anew(engine)
+        if found.key != dialect.identity.key:
+            what = "its engine %s" % _compat.url_text(former, hide_password=True)
+            raise ConfigurationError(_NOT_LED.format(owner=owner, base=base, name=name, what=what))
     target.on_close(_say_in(os.environ))
     app = getattr(target, "app", None)
     if app is not None:

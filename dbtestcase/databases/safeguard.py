@@ -126,7 +126,7 @@ def check(
         if lock_timeout != database.dialect.lock_timeout:
             database.dialect.set_lock_timeout(lock_timeout)
         if database.base != database.name and engine.url.database != database.name:
-            following.follow(engine, database.dialect, database.base, target, owner)
+            following.follow(engine, database.dialect, database.base, target, identity, owner)
         if database not in databases:
             database.engines = []
             databases.append(database)
