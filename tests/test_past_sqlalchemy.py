@@ -272,4 +272,4 @@ class LateWaits(support.Outcomes):
         with stack:
             message = self.message_of(LateTest)
         self.assertIn("BlockedDatabaseError: cannot clear", message)
-        self.assertLess(max(seconds), 5 * BOUND)
+        self.assertLess(max(seconds), 3.6 * BOUND)
